@@ -1,0 +1,11 @@
+//! The pure part of Tillsync: no clock, disk, network or randomness; those come in as parameters.
+//!
+//! Modules in reading order: what a row is, how it travels, what the hub decides, what the agent does next.
+
+pub mod change;
+pub mod key;
+pub mod merge;
+pub mod print;
+pub mod row;
+pub mod value;
+pub mod wire;

@@ -1,0 +1,347 @@
+//! The hub's own API: the cloud sync API of Nuqta Plus (seed 000), extended by optional members.
+//!
+//! Everything that the original lacks is optional both ways, so that a client or server of the original keeps working.
+//! Paths: `POST /sync/register`, `POST /sync/push`, `POST /sync/pull`, `GET /sync/status`, `GET /sync/stats`,
+//! `POST /sync/suspend/{deviceId}`, `DELETE /sync/{deviceId}`, `GET /health`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::change::{Operation, Verdict};
+
+/// The header that names the device; the key itself goes in `Authorization: Bearer`.
+pub const DEVICE_ID_HEADER: &str = "x-device-id";
+
+/// A pull without `limit` gets at most this many changes, and never more: the original's default and maximum.
+pub const PULL_LIMIT_MAX: u32 = 1000;
+
+/// A push carries at most this many changes; a longer one is 413.
+pub const PUSH_CHANGES_MAX: usize = 5000;
+
+/// A request body is at most this many bytes after decompression; a larger one is 413.
+pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A page of a pull stops growing at this many bytes of row data (one row may exceed it).
+pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The hub holds a long poll at most this long, below the idle time-outs of common proxies.
+pub const WAIT_MS_MAX: u64 = 25_000;
+
+/// `POST /sync/register`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegisterRequest {
+    /// What people call the register.
+    pub name: String,
+    /// `desktop`, `mobile` or `tablet`.
+    #[serde(rename = "type", default = "desktop")]
+    pub kind: String,
+    /// The client's version.
+    #[serde(default)]
+    pub version: String,
+    /// The operating system.
+    #[serde(default)]
+    pub platform: String,
+    /// Anything the client wants to keep with the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<serde_json::Value>,
+    /// Permission to register, unless the hub is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enroll_token: Option<String>,
+    /// Made once by the client: registering again with the same one gives the same device and a fresh key, so that a lost
+    /// answer does not leave a second device behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration_id: Option<String>,
+}
+
+fn desktop() -> String {
+    "desktop".to_owned()
+}
+
+/// A device as the hub shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Device {
+    /// UUID.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// `desktop`, `mobile` or `tablet`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The client's version.
+    pub version: String,
+    /// The operating system.
+    pub platform: String,
+    /// `active`, `inactive` or `suspended`.
+    pub status: String,
+    /// Unix milliseconds.
+    pub created_at: i64,
+    /// As given at registration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<serde_json::Value>,
+}
+
+/// Answer to a registration, 201. The only time the key is shown.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegisterResponse {
+    /// Always true.
+    pub success: bool,
+    /// The new device.
+    pub device: Device,
+    /// 32 random bytes in base64.
+    pub api_key: String,
+}
+
+/// `POST /sync/push`.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PushRequest {
+    /// May stand in the header instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<String>,
+    /// May stand in the header instead, and better does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<String>,
+    /// The last change id the client has applied; also the base version of changes that give none.
+    #[serde(default)]
+    pub cursor_id: i64,
+    /// In the order they happened.
+    pub changes: Vec<PushChange>,
+}
+
+/// One change of a push.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PushChange {
+    /// The client's own number, echoed in results and errors.
+    #[serde(default)]
+    pub id: i64,
+    /// `create`, `update` or `delete`.
+    pub operation: Operation,
+    /// The kind of row.
+    pub entity_type: String,
+    /// The row.
+    pub entity_id: String,
+    /// Client clock, Unix milliseconds.
+    pub timestamp: i64,
+    /// The row's columns. An update may carry all of them or only the changed ones; a delete may have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Box<RawValue>>,
+    /// One id for life; a push that repeats it is a duplicate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<uuid::Uuid>,
+    /// The row's version that the client had when it made the change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_version: Option<i64>,
+    /// The columns that an update changed; all of `data` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_fields: Option<Vec<String>>,
+}
+
+/// Answer to a push, 200 whenever the changes were looked at one by one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PushResponse {
+    /// True unless the whole request failed.
+    pub success: bool,
+    /// How many changes are stored now, duplicates included.
+    pub synced_count: u32,
+    /// A cursor that the client may go on pulling from without missing another device's change.
+    pub new_cursor_id: i64,
+    /// Hub clock, Unix milliseconds.
+    pub server_timestamp: i64,
+    /// The changes that were not stored.
+    #[serde(default)]
+    pub errors: Vec<PushError>,
+    /// One per change, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub results: Vec<PushResult>,
+    /// The hub's epoch; another one means that it was restored or reset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<String>,
+}
+
+/// Why one change was not stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PushError {
+    /// The client's number of the change.
+    pub change_id: i64,
+    /// For people.
+    pub error: String,
+    /// The row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entity_id: Option<String>,
+}
+
+/// What became of one change.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PushResult {
+    /// The client's number of the change.
+    pub id: i64,
+    /// The verdict.
+    pub status: Verdict,
+    /// The row's version now: the change id that last wrote it. Absent when the row is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+    /// The row as it is on the server now, for `merged` and `conflict`; absent when it is deleted there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_data: Option<Box<RawValue>>,
+    /// Why, for `conflict` and `rejected`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// `POST /sync/pull`.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PullRequest {
+    /// May stand in the header instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<String>,
+    /// May stand in the header instead, and better does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<String>,
+    /// Changes after this id.
+    #[serde(default)]
+    pub from_cursor_id: i64,
+    /// At most this many; [`PULL_LIMIT_MAX`] when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Leave out what this device pushed itself, except what the hub merged into it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exclude_own: bool,
+    /// Only these entities; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entity_types: Option<Vec<String>>,
+    /// When there is nothing yet, wait this long for a change (at most [`WAIT_MS_MAX`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
+}
+
+/// One page of changes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PullResponse {
+    /// True unless the whole request failed.
+    pub success: bool,
+    /// In the order of their ids.
+    pub changes: Vec<PullChange>,
+    /// Whether to pull again at once.
+    pub has_more: bool,
+    /// Where to go on from.
+    pub new_cursor_id: i64,
+    /// Hub clock, Unix milliseconds.
+    pub server_timestamp: i64,
+    /// The hub's epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<String>,
+    /// The largest change id there is, for progress and to notice a hub that lost its log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_cursor_id: Option<i64>,
+}
+
+/// One change of a page.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PullChange {
+    /// The change id, which is also the row's version after it.
+    pub id: i64,
+    /// What happened.
+    pub operation: Operation,
+    /// The kind of row.
+    pub entity_type: String,
+    /// The row.
+    pub entity_id: String,
+    /// Clock of the client that made it, Unix milliseconds.
+    pub timestamp: i64,
+    /// The whole row after the change; null for a delete.
+    #[serde(default)]
+    pub data: Option<Box<RawValue>>,
+    /// Always true: it is in the log.
+    #[serde(default = "yes")]
+    pub is_synced: bool,
+    /// Who made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// `GET /sync/status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StatusResponse {
+    /// True unless the whole request failed.
+    pub success: bool,
+    /// The device's state.
+    pub status: DeviceStatus,
+}
+
+/// A device's state as the hub sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceStatus {
+    /// The device.
+    pub device_id: String,
+    /// Unix milliseconds of its last push or pull; null before.
+    pub last_sync_at: Option<i64>,
+    /// Whether a request of its is being served now.
+    pub is_syncing: bool,
+    /// Changes of other devices after its cursor.
+    pub pending_changes: i64,
+    /// The last cursor it pulled from.
+    pub cursor_id: i64,
+    /// `synced` or `pending`.
+    pub status: String,
+    /// The hub's epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<String>,
+    /// The largest change id there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_cursor_id: Option<i64>,
+}
+
+/// `GET /sync/stats`, for administrators.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StatsResponse {
+    /// True unless the whole request failed.
+    pub success: bool,
+    /// The numbers.
+    pub stats: Stats,
+}
+
+/// Numbers over the whole hub.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stats {
+    /// Devices that may sync.
+    pub active_devices: i64,
+    /// Entries of the change log.
+    pub total_changes: i64,
+    /// Conflicts that wait for a person.
+    pub pending_conflicts: i64,
+    /// When the log last grew, RFC 3339; null before.
+    pub last_update_at: Option<String>,
+}
+
+/// Any refusal. `error` is for people, `code` for programs, `field` names the member at fault.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ErrorResponse {
+    /// Always false.
+    #[serde(default)]
+    pub success: bool,
+    /// For people: what is wrong and what to do.
+    pub error: String,
+    /// One of: `bad_request`, `unauthorized`, `suspended`, `not_found`, `too_large`, `rate_limited`, `internal`, `enroll_token_required`,
+    /// `enroll_token_invalid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The member at fault, as a path such as `changes[3].operation`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+}

@@ -1,0 +1,3 @@
+//! Messages as they travel, one module per family of endpoints.
+
+pub mod hub;
