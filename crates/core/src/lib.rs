@@ -2,10 +2,16 @@
 //!
 //! Modules in reading order: what a row is, how it travels, what the hub decides, what the agent does next.
 
+pub mod arrival;
 pub mod change;
+pub mod config;
+pub mod diff;
 pub mod key;
 pub mod merge;
 pub mod print;
+pub mod problem;
 pub mod row;
+pub mod status;
+pub mod sync;
 pub mod value;
 pub mod wire;

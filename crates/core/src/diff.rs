@@ -1,0 +1,112 @@
+//! Capture's question: what changed between what was last seen of a row and what is there now?
+
+use crate::change::Operation;
+use crate::print::{column_print, row_print};
+use crate::row::Row;
+
+/// What the shadow keeps of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shadow {
+    /// Print of the whole row.
+    pub print: u64,
+    /// Prints of the columns, in the entity's column order; empty for entities that do not merge by field.
+    pub columns: Vec<u64>,
+    /// The change id of the server that last wrote the row; 0 while it has none.
+    pub version: i64,
+}
+
+/// A difference worth sending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// What happened to the row.
+    pub operation: Operation,
+    /// The columns that an update changed; `None` when only the whole row's print is kept, which means "all of them".
+    pub updated_fields: Option<Vec<String>>,
+}
+
+/// Compares; `None` when nothing really changed.
+pub fn difference(shadow: Option<&Shadow>, now: Option<&Row>, columns: &[String]) -> Option<Difference> {
+    match (shadow, now) {
+        (None, None) => None,
+        (None, Some(_)) => Some(Difference { operation: Operation::Create, updated_fields: None }),
+        (Some(_), None) => Some(Difference { operation: Operation::Delete, updated_fields: None }),
+        (Some(shadow), Some(row)) if shadow.print == row_print(row) => None,
+        (Some(shadow), Some(row)) => {
+            Some(Difference { operation: Operation::Update, updated_fields: updated_fields(shadow, row, columns) })
+        }
+    }
+}
+
+/// The prints to keep of a row. `columns` is the entity's column order, or empty to keep none.
+pub fn column_prints(row: &Row, columns: &[String]) -> Vec<u64> {
+    columns.iter().map(|name| row.get(name).map_or(0, |value| column_print(name, value))).collect()
+}
+
+fn updated_fields(shadow: &Shadow, row: &Row, columns: &[String]) -> Option<Vec<String>> {
+    if shadow.columns.is_empty() {
+        return None;
+    }
+    let was = |name: &str| {
+        let place = columns.iter().position(|column| column == name)?;
+        // A column that came after the prints were taken was NULL then.
+        Some(shadow.columns.get(place).copied().unwrap_or(0))
+    };
+    let changed: Vec<String> =
+        row.iter().filter(|(name, value)| was(name) != Some(column_print(name, value))).map(|(name, _)| name.to_owned()).collect();
+    // The row's print differs but no column's does: a column was dropped. Every column goes, so nothing can be missed.
+    (!changed.is_empty()).then_some(changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::Value;
+
+    fn columns() -> Vec<String> {
+        ["id", "name", "price"].map(str::to_owned).to_vec()
+    }
+
+    fn row(name: &str, price: i64) -> Row {
+        [("id", Value::Integer(1)), ("name", Value::Text(name.into())), ("price", Value::Integer(price))]
+            .map(|(column, value)| (column.to_owned(), value))
+            .into_iter()
+            .collect()
+    }
+
+    fn shadow(of: &Row, by_field: bool) -> Shadow {
+        let columns = if by_field { column_prints(of, &columns()) } else { Vec::new() };
+        Shadow { print: row_print(of), columns, version: 1 }
+    }
+
+    fn check(shadow: Option<&Shadow>, now: Option<&Row>, expected: Option<(Operation, Option<&[&str]>)>) {
+        let expected = expected.map(|(operation, fields)| Difference {
+            operation,
+            updated_fields: fields.map(|fields| fields.iter().map(|&field| field.to_owned()).collect()),
+        });
+        assert_eq!(difference(shadow, now, &columns()), expected);
+    }
+
+    #[test]
+    fn only_what_changed_is_named() {
+        let old = row("tea", 3);
+        check(None, Some(&old), Some((Operation::Create, None)));
+        check(Some(&shadow(&old, true)), Some(&old), None);
+        check(Some(&shadow(&old, true)), Some(&row("tea", 4)), Some((Operation::Update, Some(&["price"]))));
+        check(Some(&shadow(&old, true)), Some(&row("mint", 4)), Some((Operation::Update, Some(&["name", "price"]))));
+        check(Some(&shadow(&old, false)), Some(&row("tea", 4)), Some((Operation::Update, None)));
+        check(Some(&shadow(&old, true)), None, Some((Operation::Delete, None)));
+        check(None, None, None);
+    }
+
+    #[test]
+    fn a_new_column_is_a_change_only_where_it_is_filled() {
+        let old = shadow(&row("tea", 3), true);
+        let mut columns = columns();
+        columns.push("size".to_owned());
+        let mut now = row("tea", 3);
+        now.push("size", Value::Null);
+        assert_eq!(difference(Some(&old), Some(&now), &columns), None);
+        now.set("size", Value::Integer(5));
+        assert_eq!(difference(Some(&old), Some(&now), &columns).unwrap().updated_fields, Some(vec!["size".to_owned()]));
+    }
+}

@@ -1,0 +1,201 @@
+//! Problems: everything Tillsync ever asks a person to look at, in one place, with what to do about it.
+
+use serde::{Deserialize, Serialize};
+
+/// How much a problem matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing; nothing is stuck.
+    Info,
+    /// Something waits for a person; the rest goes on.
+    Attention,
+    /// Syncing stands still until somebody acts.
+    Error,
+}
+
+/// A problem as people see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A stable word for programs.
+    pub code: String,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What is the matter, one sentence.
+    pub text: String,
+    /// What to do, one sentence.
+    pub action: String,
+}
+
+impl Problem {
+    fn new(code: &str, severity: Severity, text: impl Into<String>, action: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), severity, text: text.into(), action: action.into() }
+    }
+
+    /// The server was not reached several times in a row.
+    pub fn server_unreachable(failures: u32, why: &str) -> Self {
+        Self::new(
+            "server_unreachable",
+            Severity::Info,
+            format!("The server did not answer {failures} times in a row: {why}."),
+            "Check the network and the server address; every change is kept and sent when the server answers.",
+        )
+    }
+
+    /// The server answers with errors of its own several times in a row.
+    pub fn server_failing(failures: u32, why: &str) -> Self {
+        Self::new(
+            "server_failing",
+            Severity::Attention,
+            format!("The server failed {failures} times in a row: {why}."),
+            "Tell whoever runs the server; every change is kept and sent when it recovers.",
+        )
+    }
+
+    /// Something answered that is no sync server.
+    pub fn not_a_sync_server(why: &str) -> Self {
+        Self::new(
+            "not_a_sync_server",
+            Severity::Attention,
+            format!("What answers at the server address is not a sync server: {why}."),
+            "Check the server address, or log in to the network if it shows a log-in page.",
+        )
+    }
+
+    /// The key was refused.
+    pub fn key_refused(why: &str) -> Self {
+        Self::new(
+            "key_refused",
+            Severity::Error,
+            format!("The server refuses this register's key: {why}."),
+            "Ask for an enrolment token and run `tillsync init` again with it; every change is kept.",
+        )
+    }
+
+    /// The device is suspended.
+    pub fn suspended() -> Self {
+        Self::new(
+            "suspended",
+            Severity::Error,
+            "The server has suspended this register.",
+            "Ask the administrator of the server to lift the suspension; every change is kept.",
+        )
+    }
+
+    /// There is no key to be found.
+    pub fn key_missing(why: &str) -> Self {
+        Self::new(
+            "key_missing",
+            Severity::Error,
+            format!("This register's key cannot be read: {why}."),
+            "Unlock the keychain, or run `tillsync init` again with an enrolment token.",
+        )
+    }
+
+    /// Changes that the server refuses.
+    pub fn parked(count: u64) -> Self {
+        Self::new(
+            "parked",
+            Severity::Attention,
+            format!("{count} refused by the server or the store."),
+            "See `tillsync outbox --parked`; send again with `outbox retry ID` or give up with `outbox discard ID`.",
+        )
+    }
+
+    /// Changes that contradict another register's.
+    pub fn conflicts(count: u64) -> Self {
+        Self::new(
+            "conflicts",
+            Severity::Attention,
+            format!("{count} in conflict with another register."),
+            "See `tillsync outbox --parked`; `outbox discard ID` takes the server's row.",
+        )
+    }
+
+    /// The oldest unsent change is older than anybody should have to wait.
+    pub fn oldest_unsent(hours: i64) -> Self {
+        Self::new(
+            "oldest_unsent",
+            Severity::Attention,
+            format!("The oldest unsent change is {hours} h old."),
+            "Check the network and the server; `tillsync doctor` says more.",
+        )
+    }
+
+    /// The store cannot be used.
+    pub fn store(code: &str, text: impl Into<String>, action: impl Into<String>) -> Self {
+        Self::new(code, Severity::Error, text, action)
+    }
+
+    /// A table that does not sync.
+    pub fn table_refused(table: &str, why: &str) -> Self {
+        Self::new(
+            "table_refused",
+            Severity::Info,
+            format!("The table {table} does not sync: {why}."),
+            "Give it a primary key, or leave it out with `exclude_tables` in the config.",
+        )
+    }
+
+    /// The journal was missing and has been put back.
+    pub fn journal_lost(what: &str) -> Self {
+        Self::new(
+            "journal_lost",
+            Severity::Info,
+            format!(
+                "The POS removed a part of Tillsync's journal ({what}); it was put back and the store was compared row by row."
+            ),
+            "Nothing to do. If it happens often, ask the POS vendor to leave the tables and triggers named _tillsync_* alone.",
+        )
+    }
+
+    /// The store went back in time.
+    pub fn store_restored() -> Self {
+        Self::new(
+            "store_restored",
+            Severity::Info,
+            "The store was restored from an older copy; what it had lost is fetched from the server again.",
+            "Nothing to do.",
+        )
+    }
+
+    /// The server lost a part of its log.
+    pub fn server_reset() -> Self {
+        Self::new(
+            "server_reset",
+            Severity::Attention,
+            "The server was reset or restored from an older backup.",
+            "Tell whoever runs the server; this register compares and sends again what the server lost.",
+        )
+    }
+
+    /// The state folder cannot be written.
+    pub fn state(text: impl Into<String>) -> Self {
+        Self::new(
+            "state",
+            Severity::Error,
+            text,
+            "Free some space or repair the state folder; the journal in the store keeps every change.",
+        )
+    }
+
+    /// No agent runs.
+    pub fn agent_not_running() -> Self {
+        Self::new(
+            "agent_not_running",
+            Severity::Info,
+            "No agent is running.",
+            "Start it with `tillsync run`, or sync once with `tillsync sync`.",
+        )
+    }
+
+    /// The store uses a rollback journal.
+    pub fn rollback_journal() -> Self {
+        Self::new(
+            "rollback_journal",
+            Severity::Info,
+            "The store uses a rollback journal, in which readers and writers block each other.",
+            "If the POS vendor agrees, switch the store to WAL (`PRAGMA journal_mode=WAL`).",
+        )
+    }
+}
