@@ -1,0 +1,76 @@
+//! System packages: what is needed, why, and how to get what is missing.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::workspace::{is_installed, run, succeeds};
+
+/// A Debian package, known to be there by a program of it. Looking for the program is instant, needs no network, and is right
+/// on machines that got it some other way.
+pub struct Package {
+    name: &'static str,
+    program: &'static str,
+    reason: &'static str,
+}
+
+/// For `cargo xtask test`.
+const FOR_TESTS: &[Package] = &[
+    Package { name: "gcc", program: "cc", reason: "builds SQLite, which is bundled as C" },
+    Package { name: "git", program: "git", reason: "the tidy test asks it for the project's files" },
+    Package { name: "dbus", program: "dbus-run-session", reason: "gives keychain tests a session bus of their own" },
+    Package { name: "gnome-keyring", program: "gnome-keyring-daemon", reason: "the Secret Service that keychain tests talk to" },
+    Package { name: "libsecret-tools", program: "secret-tool", reason: "lets keychain tests look at the keychain from outside" },
+];
+
+/// For the Windows half of `cargo xtask check-platforms`.
+pub const FOR_WINDOWS: &[Package] = &[
+    Package { name: "gcc-mingw-w64-x86-64", program: "x86_64-w64-mingw32-gcc", reason: "compiles C for Windows" },
+    Package { name: "g++-mingw-w64-x86-64", program: "x86_64-w64-mingw32-g++", reason: "compiles C++ for Windows" },
+];
+
+/// Installs what the tests need and the machine lacks.
+pub fn for_tests() -> Result<()> {
+    install(FOR_TESTS)
+}
+
+/// Installs the packages that are missing, or says how to.
+pub fn install(packages: &[Package]) -> Result<()> {
+    let missing: Vec<&Package> = packages.iter().filter(|package| !is_installed(package.program)).collect();
+    if missing.is_empty() {
+        println!("nothing is missing");
+        return Ok(());
+    }
+    for package in &missing {
+        println!("missing: {} ({})", package.name, package.reason);
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    let by_hand = format!("apt-get update && apt-get install -y --no-install-recommends {}", names.join(" "));
+    let Some(mut prefix) = privileged() else {
+        bail!("this needs root, and `sudo -n` is not allowed here. Run once:\n\n    sudo sh -c '{by_hand}'\n");
+    };
+    if !is_installed("apt-get") {
+        bail!("this is not a Debian system: install the packages named above in its own way, then run this again");
+    }
+    prefix.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]);
+    apt(&prefix, &["update"])?;
+    apt(&prefix, &[&["install", "-y", "--no-install-recommends"], names.as_slice()].concat())?;
+    match missing.iter().find(|package| !is_installed(package.program)) {
+        Some(package) => bail!("{} is installed but `{}` is not in the search path", package.name, package.program),
+        None => Ok(()),
+    }
+}
+
+/// What to put before a command that needs root; `None` when there is no way.
+fn privileged() -> Option<Vec<&'static str>> {
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.starts_with(b"0\n"));
+    if is_root {
+        return Some(Vec::new());
+    }
+    succeeds("sudo", &["-n", "true"]).then(|| vec!["sudo", "-n"])
+}
+
+fn apt(prefix: &[&str], arguments: &[&str]) -> Result<()> {
+    let words = [prefix, arguments].concat();
+    run(Command::new(words[0]).args(&words[1..]))
+}
