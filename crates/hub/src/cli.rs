@@ -1,0 +1,191 @@
+//! The command line.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+use tokio::net::TcpListener;
+
+use crate::hub::{Hub, Options};
+use crate::router::router;
+
+/// Requests in flight get this long to finish after the signal; a client that is slower asks again.
+const DRAIN_WAIT: Duration = Duration::from_secs(10);
+
+/// The sync server that keeps a shop's registers in step.
+#[derive(Parser)]
+#[command(name = "tillsync-hub", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve registers until SIGTERM or Ctrl-C.
+    Serve(Serve),
+    /// Print a token that lets registers enrol. Works while the hub runs.
+    EnrollToken(EnrollToken),
+    /// Print a new admin key; the old one stops working. Works while the hub runs.
+    AdminKey(Place),
+}
+
+#[derive(Args)]
+struct Place {
+    /// Where the hub keeps everything.
+    #[arg(long, value_name = "sqlite:PATH", default_value = "sqlite:tillsync-hub.db")]
+    database: String,
+}
+
+#[derive(Args)]
+struct Serve {
+    /// Address and port; port 0 takes any free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    place: Place,
+    /// Let devices register without an enrolment token.
+    #[arg(long)]
+    open_registration: bool,
+}
+
+#[derive(Args)]
+struct EnrollToken {
+    #[command(flatten)]
+    place: Place,
+    /// How many registers may enrol with it.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    uses: u32,
+    /// How long it is good for: a number with s, m, h or d.
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = parse_time)]
+    expires: Duration,
+}
+
+impl Cli {
+    /// Does what the command line says.
+    pub async fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Serve(serve) => serve.run().await,
+            Command::EnrollToken(wanted) => {
+                let token = wanted.place.open().await?.make_enroll_token(wanted.uses, wanted.expires).await?;
+                print_line(&token)
+            }
+            Command::AdminKey(place) => print_line(&place.open().await?.replace_admin_key().await?),
+        }
+    }
+}
+
+impl Place {
+    async fn open(&self) -> anyhow::Result<Hub> {
+        let Some(path) = self.database.strip_prefix("sqlite:").filter(|path| !path.is_empty()) else {
+            bail!("--database takes sqlite:PATH, for example sqlite:/var/lib/tillsync/hub.db");
+        };
+        Ok(Hub::open(PathBuf::from(path)).await?)
+    }
+}
+
+impl Serve {
+    async fn run(self) -> anyhow::Result<()> {
+        let listener = TcpListener::bind(self.listen).await.with_context(|| {
+            format!(
+                "cannot listen on {}: stop the program that uses this port, or choose another with --listen ADDR:PORT",
+                self.listen
+            )
+        })?;
+        let hub = self.place.open().await?;
+        let options = Options { open_registration: self.open_registration };
+        let signalled = shutdown_signal()?;
+        if let Some(key) = hub.make_first_admin_key().await? {
+            print_line(&format!("admin key (shown once): {key}"))?;
+        }
+        print_line(&format!("listening on http://{}", listener.local_addr()?))?;
+        tracing::info!(epoch = hub.database().epoch(), open_registration = self.open_registration, "serving");
+        let stopped = hub.clone();
+        let serving = axum::serve(listener, router(hub.clone(), options))
+            .with_graceful_shutdown(async move { stopped.stopped().await })
+            .into_future();
+        let signalled = async {
+            signalled.await;
+            hub.stop();
+        };
+        tokio::select! {
+            (served, ()) = async { tokio::join!(serving, signalled) } => served?,
+            () = drain_over(&hub) => tracing::warn!("some requests did not finish in time"),
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+async fn drain_over(hub: &Hub) {
+    hub.stopped().await;
+    tokio::time::sleep(DRAIN_WAIT).await;
+}
+
+/// Resolves at the signal to stop. From this call on the signal no longer ends the program at once.
+#[cfg(unix)]
+fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Resolves at the signal to stop. From this call on the signal no longer ends the program at once.
+#[cfg(windows)]
+fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let (mut interrupt, mut close) = (tokio::signal::windows::ctrl_c()?, tokio::signal::windows::ctrl_close()?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = close.recv() => {}
+        }
+    })
+}
+
+/// Programs wait for these lines, so each one is flushed.
+fn print_line(line: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a time such as 30m, 12h or 7d");
+    let unit = text.chars().next_back().ok_or_else(wrong)?;
+    let seconds: u64 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    number.checked_mul(seconds).filter(|&seconds| seconds > 0).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, seconds: Option<u64>) {
+        assert_eq!(parse_time(text).ok(), seconds.map(Duration::from_secs), "{text}");
+    }
+
+    #[test]
+    fn times_have_a_unit() {
+        check("30s", Some(30));
+        check("5m", Some(300));
+        check("7d", Some(604_800));
+        for wrong in ["", "7", "d", "0d", "-1d", "1w", "99999999999999999999d", "7 d", "é"] {
+            check(wrong, None);
+        }
+    }
+}

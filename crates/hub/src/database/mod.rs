@@ -1,0 +1,136 @@
+//! The seam to the database: what the endpoints ask, whatever answers it.
+
+mod checks;
+mod error;
+mod model;
+mod sqlite;
+
+use tillsync_core::wire::hub::Stats;
+use tokio::sync::watch;
+
+pub use error::{DatabaseError, OpenError};
+pub use model::{Access, Batch, BatchOutcome, Page, PageQuery, Permission, Progress, Registration, RegistrationOutcome};
+pub use sqlite::Sqlite;
+
+use crate::key::KeyHash;
+
+/// A database of one of the kinds the hub knows. Clones share it.
+#[derive(Clone)]
+pub enum Database {
+    /// One SQLite file.
+    Sqlite(Sqlite),
+}
+
+impl Database {
+    /// The kind, for people.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "sqlite",
+        }
+    }
+
+    /// The epoch: another one means that the log is another one.
+    pub fn epoch(&self) -> &str {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.epoch(),
+        }
+    }
+
+    /// Follows the largest change id.
+    pub fn heads(&self) -> watch::Receiver<i64> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.heads(),
+        }
+    }
+
+    /// Fails when the database does not answer.
+    pub async fn check(&self) -> Result<(), DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.check().await,
+        }
+    }
+
+    /// Makes a device, or gives a known registration a new key.
+    pub async fn register(&self, registration: Registration) -> Result<RegistrationOutcome, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.register(registration).await,
+        }
+    }
+
+    /// Lets `uses` devices register until `expires_at_ms`.
+    pub async fn add_enroll_token(&self, hash: KeyHash, uses: u32, expires_at_ms: i64) -> Result<(), DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.add_enroll_token(hash, uses, expires_at_ms).await,
+        }
+    }
+
+    /// What authenticates a device; `None` for a stranger.
+    pub async fn access_of(&self, device_id: &str) -> Result<Option<Access>, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.access_of(device_id).await,
+        }
+    }
+
+    /// The hash of the admin key, once there is one.
+    pub async fn admin_key_hash(&self) -> Result<Option<KeyHash>, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.admin_key_hash().await,
+        }
+    }
+
+    /// Sets the admin key; without `replace` only if there is none. Says whether it was set.
+    pub async fn set_admin_key(&self, hash: KeyHash, replace: bool) -> Result<bool, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.set_admin_key(hash, replace).await,
+        }
+    }
+
+    /// Decides about every change of a batch and stores all of it or nothing.
+    pub async fn push(&self, batch: Batch) -> Result<BatchOutcome, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.push(batch).await,
+        }
+    }
+
+    /// Reads a page of the log.
+    pub async fn page(&self, query: PageQuery) -> Result<Page, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.page(query).await,
+        }
+    }
+
+    /// Notes how far a device has applied the log.
+    pub async fn note_cursor(&self, device_id: &str, cursor: i64, now_ms: i64) -> Result<(), DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.note_cursor(device_id, cursor, now_ms).await,
+        }
+    }
+
+    /// How far a device is.
+    pub async fn progress(&self, device_id: &str) -> Result<Progress, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.progress(device_id).await,
+        }
+    }
+
+    /// Numbers over the whole hub.
+    pub async fn stats(&self) -> Result<Stats, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.stats().await,
+        }
+    }
+
+    /// Suspends or resumes a device; false when there is no such device.
+    pub async fn set_suspended(&self, device_id: &str, suspended: bool) -> Result<bool, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.set_suspended(device_id, suspended).await,
+        }
+    }
+
+    /// Forgets a device and its key; its changes stay. False when there is no such device.
+    pub async fn delete_device(&self, device_id: &str) -> Result<bool, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.delete_device(device_id).await,
+        }
+    }
+}

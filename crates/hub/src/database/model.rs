@@ -1,0 +1,112 @@
+//! What crosses the seam.
+
+use std::collections::HashSet;
+
+use tillsync_core::wire::hub::{Device, PullChange, PushChange, PushResult, RegisterRequest};
+
+use crate::key::KeyHash;
+
+/// What authenticates a device.
+pub struct Access {
+    /// The hash of its key.
+    pub key_hash: KeyHash,
+    /// Whether the administrator suspended it.
+    pub suspended: bool,
+}
+
+/// Why somebody may register.
+#[derive(Clone, Copy)]
+pub enum Permission {
+    /// The hub lets everybody register.
+    Open,
+    /// An enrolment token with this hash.
+    Token(KeyHash),
+}
+
+/// A wish to register.
+pub struct Registration {
+    /// As sent, already checked, without the token.
+    pub request: RegisterRequest,
+    /// Why it may.
+    pub permission: Permission,
+    /// The hash of the key that the device gets.
+    pub key_hash: KeyHash,
+    /// Unix milliseconds.
+    pub now_ms: i64,
+}
+
+/// What became of it.
+pub enum RegistrationOutcome {
+    /// The device, new or known by its registration id.
+    Registered(Device),
+    /// The token does not let it, for this reason.
+    TokenInvalid(&'static str),
+}
+
+/// The changes of one push.
+pub struct Batch {
+    /// Who pushes.
+    pub device_id: String,
+    /// The cursor it says it has.
+    pub cursor_id: i64,
+    /// In the order they happened.
+    pub changes: Vec<PushChange>,
+    /// Unix milliseconds.
+    pub now_ms: i64,
+}
+
+/// What became of them.
+pub struct BatchOutcome {
+    /// One per change, in order.
+    pub results: Vec<PushResult>,
+    /// Where the device may go on pulling from.
+    pub new_cursor_id: i64,
+}
+
+/// Which part of the log a device wants.
+#[derive(Clone)]
+pub struct PageQuery {
+    /// Who pulls.
+    pub device_id: String,
+    /// Entries after this id.
+    pub from: i64,
+    /// At most this many.
+    pub limit: usize,
+    /// Leave out its own, except merged ones.
+    pub exclude_own: bool,
+    /// Only these entities.
+    pub entity_types: Option<HashSet<String>>,
+}
+
+/// A part of the log.
+pub struct Page {
+    /// In the order of their ids.
+    pub changes: Vec<PullChange>,
+    /// Whether there is or may be more.
+    pub has_more: bool,
+    /// Everything up to here was looked at.
+    pub new_cursor_id: i64,
+    /// The largest change id at the time.
+    pub head: i64,
+    /// The query's cursor lies beyond the head: this log is not the one that the cursor came from.
+    pub beyond_head: bool,
+}
+
+impl Page {
+    /// Whether there is nothing to say, so that a long poll goes on.
+    pub fn is_quiet(&self) -> bool {
+        self.changes.is_empty() && !self.has_more && !self.beyond_head
+    }
+}
+
+/// How far a device is.
+pub struct Progress {
+    /// The last cursor it pulled from.
+    pub cursor: i64,
+    /// Unix milliseconds of its last push or pull.
+    pub last_sync_at: Option<i64>,
+    /// Changes of others after its cursor.
+    pub pending: i64,
+    /// The largest change id.
+    pub head: i64,
+}

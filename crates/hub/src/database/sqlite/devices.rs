@@ -1,0 +1,122 @@
+//! Devices: registered, authenticated, suspended, deleted.
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use tillsync_core::wire::hub::Device;
+
+use super::tokens::{self, Token};
+use crate::database::model::{Access, Permission, Registration, RegistrationOutcome};
+use crate::key::KeyHash;
+
+/// Makes a device. A registration id that is known gives the same device a new key and uses no token up.
+pub(super) fn register(tx: &Transaction, registration: &Registration) -> rusqlite::Result<RegistrationOutcome> {
+    let known = find_registration(tx, registration)?;
+    if let Permission::Token(hash) = registration.permission {
+        let own_token = known.as_ref().is_some_and(|known| known.token.as_deref() == Some(hash.as_bytes()));
+        match Token::look_up(tx, hash, registration.now_ms)? {
+            Token::Unknown => return Ok(RegistrationOutcome::TokenInvalid("this enrolment token is not known here")),
+            Token::Expired => return Ok(RegistrationOutcome::TokenInvalid("this enrolment token has expired")),
+            Token::UsedUp if !own_token => return Ok(RegistrationOutcome::TokenInvalid("this enrolment token is used up")),
+            Token::Usable if known.is_none() => tokens::use_up(tx, hash)?,
+            Token::Usable | Token::UsedUp => {}
+        }
+    }
+    let device_id = match known {
+        Some(known) => {
+            renew(tx, &known.device_id, registration)?;
+            known.device_id
+        }
+        None => insert(tx, registration)?,
+    };
+    tx.query_row("SELECT * FROM devices WHERE id = ?1", [device_id], read).map(RegistrationOutcome::Registered)
+}
+
+struct KnownRegistration {
+    device_id: String,
+    token: Option<Vec<u8>>,
+}
+
+fn find_registration(tx: &Transaction, registration: &Registration) -> rusqlite::Result<Option<KnownRegistration>> {
+    let Some(registration_id) = &registration.request.registration_id else {
+        return Ok(None);
+    };
+    tx.query_row("SELECT id, enroll_token FROM devices WHERE registration_id = ?1", [registration_id], |row| {
+        Ok(KnownRegistration { device_id: row.get(0)?, token: row.get(1)? })
+    })
+    .optional()
+}
+
+fn insert(tx: &Transaction, registration: &Registration) -> rusqlite::Result<String> {
+    let Registration { request, permission, key_hash, now_ms } = registration;
+    let device_id = uuid::Uuid::new_v4().to_string();
+    let token = match permission {
+        Permission::Open => None,
+        Permission::Token(hash) => Some(hash.as_bytes()),
+    };
+    tx.execute(
+        "INSERT INTO devices (id, name, type, api_key, version, platform, created_at, metadata, registration_id, enroll_token)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        params![
+            device_id,
+            request.name,
+            request.kind,
+            key_hash.as_bytes(),
+            request.version,
+            request.platform,
+            now_ms,
+            request.metadata.as_ref().map(ToString::to_string),
+            request.registration_id,
+            token,
+        ],
+    )?;
+    Ok(device_id)
+}
+
+/// A suspended device stays suspended.
+fn renew(tx: &Transaction, device_id: &str, registration: &Registration) -> rusqlite::Result<()> {
+    let Registration { request, key_hash, .. } = registration;
+    tx.execute(
+        "UPDATE devices SET api_key = ?2, name = ?3, type = ?4, version = ?5, platform = ?6, metadata = ?7 WHERE id = ?1",
+        params![
+            device_id,
+            key_hash.as_bytes(),
+            request.name,
+            request.kind,
+            request.version,
+            request.platform,
+            request.metadata.as_ref().map(ToString::to_string),
+        ],
+    )?;
+    Ok(())
+}
+
+fn read(row: &Row) -> rusqlite::Result<Device> {
+    let metadata: Option<String> = row.get("metadata")?;
+    Ok(Device {
+        id: row.get("id")?,
+        name: row.get("name")?,
+        kind: row.get("type")?,
+        version: row.get("version")?,
+        platform: row.get("platform")?,
+        status: row.get("status")?,
+        created_at: row.get("created_at")?,
+        metadata: metadata.and_then(|text| serde_json::from_str(&text).ok()),
+    })
+}
+
+pub(super) fn access_of(connection: &Connection, device_id: &str) -> rusqlite::Result<Option<Access>> {
+    let found: Option<(Vec<u8>, bool)> = connection
+        .prepare_cached("SELECT api_key, status = 'suspended' FROM devices WHERE id = ?1")?
+        .query_row([device_id], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(found.and_then(|(hash, suspended)| Some(Access { key_hash: KeyHash::from_bytes(&hash)?, suspended })))
+}
+
+pub(super) fn set_suspended(tx: &Transaction, device_id: &str, suspended: bool) -> rusqlite::Result<bool> {
+    let status = if suspended { "suspended" } else { "active" };
+    Ok(tx.execute("UPDATE devices SET status = ?2 WHERE id = ?1", params![device_id, status])? == 1)
+}
+
+/// The log keeps the device's changes; only its right to sync, its cursor and its name go.
+pub(super) fn delete(tx: &Transaction, device_id: &str) -> rusqlite::Result<bool> {
+    Ok(tx.execute("DELETE FROM devices WHERE id = ?1", [device_id])? == 1)
+}

@@ -1,0 +1,148 @@
+//! The change log and the heads of its rows.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use tillsync_core::change::Operation;
+use tillsync_core::merge::Head;
+use tillsync_core::row::Row;
+use tillsync_core::wire::hub::PushChange;
+use uuid::Uuid;
+
+/// A row's history is walked back at most this many entries for the row that a client started from; without it every column
+/// counts as changed there, which is the careful answer.
+const HISTORY_WALKED_MAX: usize = 1000;
+
+/// The largest change id there ever was.
+pub(super) fn head(connection: &Connection) -> rusqlite::Result<i64> {
+    let head = connection
+        .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'change_log'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(head.unwrap_or(0))
+}
+
+/// How many entries there are: ids have no gaps, since a rolled back one is given again.
+pub(super) fn length(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT coalesce((SELECT max(id) FROM change_log) - (SELECT min(id) FROM change_log) + 1, 0)", [], |row| {
+        row.get(0)
+    })
+}
+
+/// An error for a cell that this program never writes.
+pub(super) fn damaged(column: usize, what: &str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, format!("the {what} of a log entry is damaged").into())
+}
+
+/// Where a row's newest entry is.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub version: i64,
+}
+
+/// The newest entry of a row; `None` for a row that never was.
+pub(super) fn place_of(tx: &Transaction, entity_type: &str, entity_id: &str) -> rusqlite::Result<Option<Place>> {
+    tx.prepare_cached("SELECT version FROM rows WHERE entity_type = ?1 AND entity_id = ?2")?
+        .query_row([entity_type, entity_id], |row| Ok(Place { version: row.get(0)? }))
+        .optional()
+}
+
+/// The row's head as the device sees it.
+pub(super) fn head_at(tx: &Transaction, place: Place, device_id: &str) -> rusqlite::Result<Head> {
+    let mut statement = tx.prepare_cached("SELECT device_id = ?2, data FROM change_log WHERE id = ?1")?;
+    let (by_same_device, data): (bool, Option<String>) =
+        statement.query_row(params![place.version, device_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(Head { version: place.version, by_same_device, row: parse(data)? })
+}
+
+fn parse(data: Option<String>) -> rusqlite::Result<Option<Row>> {
+    data.map(|text| serde_json::from_str(&text)).transpose().map_err(|_| damaged(0, "data"))
+}
+
+/// The row as it was at a version: in the entry with that id, else in the newest one before it.
+pub(super) fn row_at(tx: &Transaction, change: &PushChange, place: Place, version: i64) -> rusqlite::Result<Option<Row>> {
+    let exact: Option<Option<String>> = tx
+        .prepare_cached("SELECT data FROM change_log WHERE id = ?1 AND entity_type = ?2 AND entity_id = ?3")?
+        .query_row(params![version, change.entity_type, change.entity_id], |row| row.get(0))
+        .optional()?;
+    if let Some(data) = exact {
+        return parse(data);
+    }
+    let mut step = tx.prepare_cached("SELECT previous FROM change_log WHERE id = ?1")?;
+    let mut id = place.version;
+    for _ in 0..HISTORY_WALKED_MAX {
+        if id <= version {
+            let data =
+                tx.prepare_cached("SELECT data FROM change_log WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()?;
+            return parse(data.flatten());
+        }
+        let previous: Option<Option<i64>> = step.query_row([id], |row| row.get(0)).optional()?;
+        match previous.flatten() {
+            Some(previous) => id = previous,
+            None => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+/// A new entry of the log.
+pub(super) struct Entry<'a> {
+    pub device_id: &'a str,
+    pub change: &'a PushChange,
+    pub operation: Operation,
+    /// The whole row; `None` for a delete.
+    pub data: Option<&'a str>,
+    pub merged: bool,
+    pub previous: Option<i64>,
+    pub now_ms: i64,
+}
+
+/// Appends an entry and makes it the head of its row; gives its id.
+pub(super) fn append(tx: &Transaction, entry: &Entry) -> rusqlite::Result<i64> {
+    let Entry { change, now_ms, .. } = entry;
+    let deleted = entry.data.is_none();
+    let sql = "INSERT INTO change_log
+        (device_id, merged, operation, entity_type, entity_id, event_id, previous, timestamp, server_timestamp, deleted_at, data)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    let id = tx.prepare_cached(sql)?.insert(params![
+        entry.device_id,
+        entry.merged,
+        entry.operation.as_str(),
+        change.entity_type,
+        change.entity_id,
+        change.event_id.as_ref().map(Uuid::as_bytes),
+        entry.previous,
+        change.timestamp,
+        now_ms,
+        deleted.then_some(now_ms),
+        entry.data,
+    ])?;
+    let sql = "INSERT INTO rows (entity_type, entity_id, version, deleted) VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT DO UPDATE SET version = excluded.version, deleted = excluded.deleted";
+    tx.prepare_cached(sql)?.execute(params![change.entity_type, change.entity_id, id, deleted])?;
+    Ok(id)
+}
+
+/// The entry that stored an event before.
+pub(super) struct Stored {
+    pub id: i64,
+    pub entity_type: String,
+    pub entity_id: String,
+    pub merged: bool,
+}
+
+pub(super) fn find_event(tx: &Transaction, event_id: &Uuid) -> rusqlite::Result<Option<Stored>> {
+    tx.prepare_cached("SELECT id, entity_type, entity_id, merged FROM change_log WHERE event_id = ?1")?
+        .query_row([event_id.as_bytes()], |row| {
+            Ok(Stored { id: row.get(0)?, entity_type: row.get(1)?, entity_id: row.get(2)?, merged: row.get(3)? })
+        })
+        .optional()
+}
+
+/// The last id of the run of entries that starts right after `cursor` and holds nothing that the device does not know: its own
+/// entries, none merged.
+pub(super) fn end_of_own_run(tx: &Transaction, device_id: &str, cursor: i64, scan_max: i64) -> rusqlite::Result<i64> {
+    let sql = "SELECT id FROM change_log WHERE id > ?1 AND id <= ?2 AND (device_id <> ?3 OR merged) ORDER BY id LIMIT 1";
+    let end = cursor.saturating_add(scan_max).min(head(tx)?);
+    let foreign: Option<i64> = tx.prepare_cached(sql)?.query_row(params![cursor, end, device_id], |row| row.get(0)).optional()?;
+    Ok(foreign.map_or(end, |foreign| foreign - 1).max(cursor))
+}

@@ -1,0 +1,139 @@
+//! SQLite behind the seam: one writer, a few readers, one file per group of tables.
+
+mod open;
+mod readers;
+
+mod devices;
+mod tokens;
+
+mod conflicts;
+mod log;
+mod push;
+
+mod cursors;
+mod page;
+
+mod meta;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tillsync_core::wire::hub::Stats;
+use tokio::sync::{Mutex, watch};
+
+use super::error::{DatabaseError, OpenError};
+use super::model::{Access, Batch, BatchOutcome, Page, PageQuery, Progress, Registration, RegistrationOutcome};
+use crate::key::KeyHash;
+use readers::Readers;
+
+/// A hub database in one SQLite file. Clones share it.
+#[derive(Clone)]
+pub struct Sqlite {
+    /// SQLite takes one writer at a time; waiting here is fair and does not poll.
+    writer: Arc<Mutex<Connection>>,
+    readers: Readers,
+    head: watch::Sender<i64>,
+    epoch: Arc<str>,
+}
+
+impl Sqlite {
+    /// Opens the file, making or migrating it when needed.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let opened = open::open(path)?;
+        Ok(Self {
+            writer: Arc::new(Mutex::new(opened.writer)),
+            readers: Readers::new(opened.readers),
+            head: watch::Sender::new(opened.head),
+            epoch: opened.epoch.into(),
+        })
+    }
+
+    pub(super) fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    pub(super) fn heads(&self) -> watch::Receiver<i64> {
+        self.head.subscribe()
+    }
+
+    pub(super) async fn check(&self) -> Result<(), DatabaseError> {
+        self.readers.read(|connection| log::head(connection)).await.map(|_| ())
+    }
+
+    pub(super) async fn register(&self, registration: Registration) -> Result<RegistrationOutcome, DatabaseError> {
+        self.write(move |tx| devices::register(tx, &registration)).await
+    }
+
+    pub(super) async fn add_enroll_token(&self, hash: KeyHash, uses: u32, expires_at_ms: i64) -> Result<(), DatabaseError> {
+        self.write(move |tx| tokens::add(tx, hash, uses, expires_at_ms)).await
+    }
+
+    pub(super) async fn access_of(&self, device_id: &str) -> Result<Option<Access>, DatabaseError> {
+        let device_id = device_id.to_owned();
+        self.readers.read(move |connection| devices::access_of(connection, &device_id)).await
+    }
+
+    pub(super) async fn admin_key_hash(&self) -> Result<Option<KeyHash>, DatabaseError> {
+        self.readers.read(|connection| meta::admin_key_hash(connection)).await
+    }
+
+    pub(super) async fn set_admin_key(&self, hash: KeyHash, replace: bool) -> Result<bool, DatabaseError> {
+        self.write(move |tx| meta::set_admin_key(tx, hash, replace)).await
+    }
+
+    pub(super) async fn push(&self, batch: Batch) -> Result<BatchOutcome, DatabaseError> {
+        self.write(move |tx| push::push(tx, &batch)).await
+    }
+
+    pub(super) async fn page(&self, query: PageQuery) -> Result<Page, DatabaseError> {
+        self.readers.read(move |connection| page::read(connection, &query)).await
+    }
+
+    pub(super) async fn note_cursor(&self, device_id: &str, cursor: i64, now_ms: i64) -> Result<(), DatabaseError> {
+        let id = device_id.to_owned();
+        if self.readers.read(move |connection| cursors::is_noted(connection, &id, cursor, now_ms)).await? {
+            return Ok(());
+        }
+        let id = device_id.to_owned();
+        self.write(move |tx| cursors::note(tx, &id, cursor, now_ms)).await
+    }
+
+    pub(super) async fn progress(&self, device_id: &str) -> Result<Progress, DatabaseError> {
+        let device_id = device_id.to_owned();
+        self.readers.read(move |connection| cursors::progress(connection, &device_id)).await
+    }
+
+    pub(super) async fn stats(&self) -> Result<Stats, DatabaseError> {
+        self.readers.read(|connection| meta::stats(connection)).await
+    }
+
+    pub(super) async fn set_suspended(&self, device_id: &str, suspended: bool) -> Result<bool, DatabaseError> {
+        let device_id = device_id.to_owned();
+        self.write(move |tx| devices::set_suspended(tx, &device_id, suspended)).await
+    }
+
+    pub(super) async fn delete_device(&self, device_id: &str) -> Result<bool, DatabaseError> {
+        let device_id = device_id.to_owned();
+        self.write(move |tx| devices::delete(tx, &device_id)).await
+    }
+
+    /// Runs work in one write transaction: committed when it succeeds, rolled back when it fails or panics. It runs to its
+    /// end even when the caller goes away, and the new head wakes the long polls either way.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, DatabaseError> {
+        let mut connection = self.writer.clone().lock_owned().await;
+        let heads = self.head.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let result = work(&tx)?;
+            let head = log::head(&tx)?;
+            tx.commit()?;
+            heads.send_if_modified(|known| std::mem::replace(known, head) != head);
+            Ok(result)
+        });
+        task.await.map_err(|_| DatabaseError::BrokenOff)?
+    }
+}

@@ -1,0 +1,62 @@
+//! `POST /sync/push`: takes changes, each with its own verdict, all in one transaction.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use tillsync_core::change::Verdict;
+use tillsync_core::wire::hub::{PUSH_CHANGES_MAX, PushError, PushRequest, PushResponse, PushResult};
+
+use crate::clock::now_ms;
+use crate::credentials::{Credentials, admit};
+use crate::database::{Batch, BatchOutcome};
+use crate::hub::Hub;
+use crate::refusal::Refusal;
+
+pub(crate) async fn push(State(hub): State<Hub>, headers: HeaderMap, body: Body) -> Result<Json<PushResponse>, Refusal> {
+    let (device_id, request) = admit(&hub, &headers, body, |request: &mut PushRequest| {
+        Credentials::from_body(&mut request.device_id, &mut request.api_key)
+    })
+    .await?;
+    if request.changes.len() > PUSH_CHANGES_MAX {
+        return Err(Refusal::too_large(format!("a push carries at most {PUSH_CHANGES_MAX} changes: send fewer at once")));
+    }
+    let _served = hub.live().serve(&device_id);
+    let entity_ids: Vec<String> = request.changes.iter().map(|change| change.entity_id.clone()).collect();
+    let now_ms = now_ms();
+    let batch = Batch { device_id: device_id.clone(), cursor_id: request.cursor_id, changes: request.changes, now_ms };
+    let outcome = hub.database().push(batch).await?;
+    let response = answer(outcome, entity_ids, hub.database().epoch(), now_ms);
+    let (stored, refused) = (response.synced_count, response.errors.len());
+    tracing::info!(device = device_id, stored, refused, "push");
+    Ok(Json(response))
+}
+
+fn answer(outcome: BatchOutcome, entity_ids: Vec<String>, epoch: &str, now_ms: i64) -> PushResponse {
+    let stored = outcome.results.iter().filter(|result| is_stored(result)).count();
+    let errors = outcome.results.iter().zip(entity_ids).filter_map(|(result, entity_id)| error_of(result, entity_id)).collect();
+    PushResponse {
+        success: true,
+        synced_count: u32::try_from(stored).unwrap_or(u32::MAX),
+        new_cursor_id: outcome.new_cursor_id,
+        server_timestamp: now_ms,
+        errors,
+        results: outcome.results,
+        epoch: Some(epoch.to_owned()),
+    }
+}
+
+fn is_stored(result: &PushResult) -> bool {
+    match result.status {
+        Verdict::Applied | Verdict::Duplicate | Verdict::Merged => true,
+        Verdict::Conflict | Verdict::Rejected => false,
+    }
+}
+
+fn error_of(result: &PushResult, entity_id: String) -> Option<PushError> {
+    if is_stored(result) {
+        return None;
+    }
+    let error = result.error.clone().unwrap_or_default();
+    Some(PushError { change_id: result.id, error, entity_id: Some(entity_id) })
+}

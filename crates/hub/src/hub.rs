@@ -1,0 +1,72 @@
+//! The hub: its database and what its requests share.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::database::{Database, DatabaseError, OpenError, Sqlite};
+use crate::key::Key;
+use crate::live::Live;
+
+/// How a hub serves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Devices may register without an enrolment token.
+    pub open_registration: bool,
+}
+
+/// A hub over one database. Clones share it.
+#[derive(Clone)]
+pub struct Hub {
+    database: Database,
+    live: Live,
+}
+
+impl Hub {
+    /// Opens the SQLite file, making it when there is none.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref().to_owned();
+        let sqlite = tokio::task::spawn_blocking(move || Sqlite::open(&path)).await.map_err(|_| OpenError::Interrupted)??;
+        Ok(Self { database: Database::Sqlite(sqlite), live: Live::new() })
+    }
+
+    /// The admin key of a hub that has none yet; `None` when it was made before, since only its hash is kept.
+    pub async fn make_first_admin_key(&self) -> Result<Option<String>, DatabaseError> {
+        let key = Key::make();
+        let made = self.database.set_admin_key(key.hash(), false).await?;
+        Ok(made.then(|| key.reveal().to_owned()))
+    }
+
+    /// A new admin key; the old one stops working.
+    pub async fn replace_admin_key(&self) -> Result<String, DatabaseError> {
+        let key = Key::make();
+        self.database.set_admin_key(key.hash(), true).await?;
+        Ok(key.reveal().to_owned())
+    }
+
+    /// A token that lets `uses` devices register within `valid_for`.
+    pub async fn make_enroll_token(&self, uses: u32, valid_for: Duration) -> Result<String, DatabaseError> {
+        let token = Key::make_token();
+        let lifetime_ms = i64::try_from(valid_for.as_millis()).unwrap_or(i64::MAX);
+        self.database.add_enroll_token(token.hash(), uses, crate::clock::now_ms().saturating_add(lifetime_ms)).await?;
+        Ok(token.reveal().to_owned())
+    }
+
+    /// Ends all long polls; for shutting down.
+    pub fn stop(&self) {
+        self.live.stop();
+    }
+
+    /// Resolves when [`Hub::stop`] was called.
+    pub async fn stopped(&self) {
+        self.live.stopped().await;
+    }
+
+    /// The database, for requests and for tests that look behind the API.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub(crate) fn live(&self) -> &Live {
+        &self.live
+    }
+}

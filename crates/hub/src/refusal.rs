@@ -1,0 +1,103 @@
+//! Refusals: every answer that is not a success, in the one shape that clients know.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use tillsync_core::wire::hub::ErrorResponse;
+
+use crate::database::DatabaseError;
+
+/// Why a request is refused.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    code: &'static str,
+    text: String,
+    field: Option<String>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, code: &'static str, text: impl Into<String>) -> Self {
+        Self { status, code, text: text.into(), field: None }
+    }
+
+    pub(crate) fn bad_request(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", text)
+    }
+
+    pub(crate) fn bad_field(field: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..Self::bad_request(text) }
+    }
+
+    pub(crate) fn unsupported_encoding() -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_request", "send the body as it is or compressed with gzip")
+    }
+
+    pub(crate) fn too_slow() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "bad_request", "the body did not arrive in time: send smaller requests")
+    }
+
+    pub(crate) fn unauthorized() -> Self {
+        let text = "the device or its key is not known here: register the device again";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", text)
+    }
+
+    pub(crate) fn admin_key_needed() -> Self {
+        let text = "this needs the admin key, shown when the hub first started, as Authorization: Bearer";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", text)
+    }
+
+    pub(crate) fn suspended() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "suspended", "this device is suspended: ask the hub's administrator to resume it")
+    }
+
+    pub(crate) fn enroll_token_required() -> Self {
+        let text = "registration needs an enrolment token: ask for one made with `tillsync-hub enroll-token`";
+        Self::new(StatusCode::UNAUTHORIZED, "enroll_token_required", text)
+    }
+
+    pub(crate) fn enroll_token_invalid(why: &str) -> Self {
+        let text = format!("{why}: ask for a new one made with `tillsync-hub enroll-token`");
+        Self::new(StatusCode::UNAUTHORIZED, "enroll_token_invalid", text)
+    }
+
+    pub(crate) fn too_large(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", text)
+    }
+
+    pub(crate) fn no_such_device() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "there is no such device")
+    }
+
+    pub(crate) fn no_such_path() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path: check the server address")
+    }
+
+    pub(crate) fn wrong_method() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
+    }
+
+    pub(crate) fn internal() -> Self {
+        let text = "the hub failed; nothing of this request was stored: try again, and look into the hub's log if it stays";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", text)
+    }
+}
+
+impl From<DatabaseError> for Refusal {
+    /// The cause goes to the log and not to the client.
+    fn from(error: DatabaseError) -> Self {
+        tracing::error!(%error, "database");
+        Self::internal()
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = ErrorResponse { success: false, error: self.text, code: Some(self.code.to_owned()), field: self.field };
+        let mut response = (self.status, Json(body)).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
