@@ -1,9 +1,14 @@
 //! The project's own tasks: `cargo xtask COMMAND`.
 
+mod content;
+mod demo;
 mod platforms;
 mod setup;
+mod shop;
 mod test;
 mod workspace;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -16,6 +21,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Two registers, a hub and a failing network, with a proof at the end
+    Demo(demo::Options),
     /// Install the system packages that the tests need
     Setup,
     /// Set-up, formatting, clippy, documentation, all tests
@@ -28,10 +35,18 @@ enum Task {
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().task {
+fn main() -> ExitCode {
+    let done = match Arguments::parse().task {
+        Task::Demo(options) => demo::demo(options),
         Task::Setup => setup::for_tests(),
         Task::Test => test::test(),
         Task::CheckPlatforms { without_rustup } => platforms::check(without_rustup),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
