@@ -1,0 +1,12 @@
+//! The real router over SQLite in a temporary folder, called in memory.
+
+mod support;
+
+mod access;
+mod bodies;
+mod durable;
+mod process;
+mod pulling;
+mod pushing;
+mod registering;
+mod workflow;

@@ -1,0 +1,118 @@
+//! The real program: its lines, its signals, and `kill -9`.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::event;
+
+/// A running `tillsync-hub serve`, killed when dropped.
+struct Process {
+    child: Child,
+    lines: Vec<String>,
+    address: String,
+}
+
+impl Process {
+    fn start(folder: &Path) -> Self {
+        let mut child = program(folder, &["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = Vec::new();
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            lines.push(line.clone());
+            if let Some(address) = line.strip_prefix("listening on http://") {
+                return Self { child, lines, address: address.to_owned() };
+            }
+        }
+        panic!("no address in {lines:?}");
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Value {
+        let body = body.to_string();
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(stream, "POST {path} HTTP/1.1\r\nhost: hub\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn program(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tillsync-hub"));
+    command.args(arguments).args(["--database", "sqlite:hub.db"]).current_dir(folder).stderr(Stdio::null());
+    command
+}
+
+#[test]
+fn a_killed_hub_has_everything_that_it_confirmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Process::start(folder.path());
+    assert!(hub.lines[0].starts_with("admin key (shown once): "), "{:?}", hub.lines);
+    let token = program(folder.path(), &["enroll-token"]).output().unwrap();
+    let token = String::from_utf8(token.stdout).unwrap().trim().to_owned();
+    let device = hub.post("/sync/register", &json!({ "name": "A", "enrollToken": token }));
+    let (id, key) = (&device["device"]["id"], &device["apiKey"]);
+    let mut hub = hub;
+    for round in 1..=5 {
+        let change = event("create", &round.to_string(), None, &[], json!({ "total": round }));
+        let push = json!({ "deviceId": id, "apiKey": key, "changes": [change] });
+        assert_eq!(hub.post("/sync/push", &push)["results"][0]["version"], round);
+        drop(hub);
+        hub = Process::start(folder.path());
+        assert_eq!(hub.lines.len(), 1, "the admin key is shown once");
+        assert_eq!(hub.post("/sync/push", &push)["results"][0]["status"], "duplicate");
+        assert_eq!(hub.post("/sync/pull", &json!({ "deviceId": id, "apiKey": key }))["headCursorId"], round);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn sigterm_ends_long_polls_and_the_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut hub = Process::start(folder.path());
+    let token = program(folder.path(), &["enroll-token", "--uses", "2", "--expires", "1h"]).output().unwrap();
+    let token = String::from_utf8(token.stdout).unwrap().trim().to_owned();
+    let device = hub.post("/sync/register", &json!({ "name": "A", "enrollToken": token }));
+    let pull = json!({ "deviceId": device["device"]["id"], "apiKey": device["apiKey"], "waitMs": 25_000 });
+    let start = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| hub.post("/sync/pull", &pull));
+        // The poll reached the hub once its cursor is in the file.
+        let connection = rusqlite::Connection::open(folder.path().join("hub.db")).unwrap();
+        while connection.query_row("SELECT count(*) FROM sync_cursors", [], |row| row.get::<_, i64>(0)).unwrap() == 0 {
+            std::thread::yield_now();
+        }
+        let killed = Command::new("kill").args(["-TERM", &hub.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        assert_eq!(waiting.join().unwrap()["success"], true);
+    });
+    assert!(hub.child.wait().unwrap().success());
+    assert!(start.elapsed() < std::time::Duration::from_secs(20));
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Process::start(folder.path());
+    let cases: [(&[&str], &str); 3] = [
+        (&["serve", "--listen", &hub.address], "choose another with --listen"),
+        (&["enroll-token", "--expires", "soon"], "is not a time"),
+        (&["enroll-token", "--uses", "0"], "--uses"),
+    ];
+    for (arguments, expected) in cases {
+        let output = program(folder.path(), arguments).stderr(Stdio::piped()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && text.contains(expected), "{arguments:?}: {text}");
+    }
+}
