@@ -1,5 +1,6 @@
 //! The project's own tasks: `cargo xtask COMMAND`.
 
+mod bench;
 mod content;
 mod demo;
 mod platforms;
@@ -23,6 +24,8 @@ struct Arguments {
 enum Task {
     /// Two registers, a hub and a failing network, with a proof at the end
     Demo(demo::Options),
+    /// Measurements, as ratios against plain SQLite
+    Bench(bench::Options),
     /// Install the system packages that the tests need
     Setup,
     /// Set-up, formatting, clippy, documentation, all tests
@@ -38,6 +41,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Demo(options) => demo::demo(options),
+        Task::Bench(options) => bench::bench(&options),
         Task::Setup => setup::for_tests(),
         Task::Test => test::test(),
         Task::CheckPlatforms { without_rustup } => platforms::check(without_rustup),

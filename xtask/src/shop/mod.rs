@@ -11,6 +11,6 @@ mod status;
 pub use folder::Folder;
 pub use hub::Hub;
 pub use pos::{Pos, PosTotals};
-pub use process::{Running, interruptible, pause, wait_until};
+pub use process::{interruptible, pause, wait_until};
 pub use register::Register;
 pub use status::Status;

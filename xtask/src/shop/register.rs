@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 use super::process::{Running, wait_until};
 use super::status::Status;
@@ -105,14 +105,6 @@ impl Register {
             _ => "failed",
         };
         bail!("{}: tillsync sync ended with {status} ({meaning}). Its last words:\n{}", self.name, running.last_words());
-    }
-
-    /// A quick command that must succeed, such as `verify` or `detach`.
-    pub fn command(&self, name: &str) -> Result<()> {
-        let output = self.tillsync(name).output()?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{}: tillsync {name} ended with {}: {}", self.name, output.status, said.trim());
-        Ok(())
     }
 
     fn tillsync(&self, command: &str) -> Command {
