@@ -1,46 +1,79 @@
 //! Request bodies: bounded in size and time, then parsed with the path of what is wrong.
 
-use std::error::Error;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::Body;
 use axum::http::{HeaderMap, header};
-use http_body_util::LengthLimitError;
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use tillsync_core::wire::hub::BODY_BYTES_MAX;
 
 use crate::refusal::Refusal;
 
+/// Every request but a push fits into this many bytes; its longest part is a list of entities.
+pub(crate) const SMALL_BODY_BYTES_MAX: usize = 1024 * 1024;
+
 /// A body must arrive within this time: 16 MiB at 1.5 Mbit/s, so a slow line passes and a stalled one frees its memory.
 const BODY_WAIT: Duration = Duration::from_secs(90);
 
+/// Of a refused body this much is still read and thrown away, since many clients read the answer only after they have sent
+/// everything, and take a closed connection for a broken line.
+const DISCARDED_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
+
 /// Reads a body that the layers below have decompressed, so the limit holds for what memory sees.
-pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
+pub(crate) async fn read(headers: &HeaderMap, mut body: Body, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
     let encoding = headers.get(header::CONTENT_ENCODING);
     if encoding.is_some_and(|encoding| encoding != "identity") {
+        discard(body).await;
         return Err(Refusal::unsupported_encoding());
     }
-    let Ok(read) = tokio::time::timeout(BODY_WAIT, to_bytes(body, BODY_BYTES_MAX)).await else {
+    let Ok(collected) = tokio::time::timeout(BODY_WAIT, collect(&mut body, bytes_max)).await else {
         return Err(Refusal::too_slow());
     };
-    read.map_err(|error| {
-        if is_over_limit(&error) {
-            Refusal::too_large(format!("a body has at most {BODY_BYTES_MAX} bytes: send fewer changes at once"))
-        } else {
-            Refusal::bad_request("the body broke off or is not what its Content-Encoding says")
+    match collected {
+        Collected::Whole(bytes) => Ok(bytes),
+        Collected::Broken => Err(Refusal::bad_request("the body broke off or is not what its Content-Encoding says")),
+        Collected::TooLarge => {
+            discard(body).await;
+            Err(Refusal::too_large(format!("a body has at most {bytes_max} bytes: send less at once")))
         }
-    })
+    }
 }
 
-fn is_over_limit(error: &axum::Error) -> bool {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.is::<LengthLimitError>() {
-            return true;
+enum Collected {
+    Whole(Vec<u8>),
+    Broken,
+    TooLarge,
+}
+
+async fn collect(body: &mut Body, bytes_max: usize) -> Collected {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            return Collected::Broken;
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > bytes_max {
+            return Collected::TooLarge;
         }
-        cause = error.source();
+        bytes.extend_from_slice(&data);
     }
-    false
+    Collected::Whole(bytes)
+}
+
+/// Reads a refused body to its end, within limits.
+pub(crate) async fn discard(mut body: Body) {
+    let reading = async {
+        let mut discarded = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            discarded += frame.data_ref().map_or(0, |data| data.len());
+            if discarded > DISCARDED_BYTES_MAX {
+                return;
+            }
+        }
+    };
+    // When the time is up the answer goes out all the same.
+    let _ = tokio::time::timeout(BODY_WAIT, reading).await;
 }
 
 /// Parses a body. Only a body that fails is parsed again to find the path, which costs time.

@@ -69,14 +69,20 @@ pub(crate) async fn admit<T: DeserializeOwned>(
     hub: &Hub,
     headers: &HeaderMap,
     body: Body,
+    bytes_max: usize,
     take_from: impl FnOnce(&mut T) -> Credentials,
 ) -> Result<(String, T), Refusal> {
     let in_headers = Credentials::from_headers(headers);
     if in_headers.is_complete() {
-        let device_id = in_headers.authenticate(hub).await?;
-        return Ok((device_id, body::parse(&body::read(headers, body).await?)?));
+        return match in_headers.authenticate(hub).await {
+            Ok(device_id) => Ok((device_id, body::parse(&body::read(headers, body, bytes_max).await?)?)),
+            Err(refusal) => {
+                body::discard(body).await;
+                Err(refusal)
+            }
+        };
     }
-    let mut request = body::parse(&body::read(headers, body).await?)?;
+    let mut request = body::parse(&body::read(headers, body, bytes_max).await?)?;
     let device_id = in_headers.or(take_from(&mut request)).authenticate(hub).await?;
     Ok((device_id, request))
 }

@@ -9,6 +9,7 @@ use axum::http::HeaderMap;
 use tillsync_core::wire::hub::{PULL_LIMIT_MAX, PullRequest, PullResponse, WAIT_MS_MAX};
 use tokio::time::Instant;
 
+use crate::body::SMALL_BODY_BYTES_MAX;
 use crate::clock::now_ms;
 use crate::credentials::{Credentials, admit};
 use crate::database::{Page, PageQuery};
@@ -19,7 +20,7 @@ use crate::refusal::Refusal;
 const ENTITY_TYPES_MAX: usize = 1000;
 
 pub(crate) async fn pull(State(hub): State<Hub>, headers: HeaderMap, body: Body) -> Result<Json<PullResponse>, Refusal> {
-    let (device_id, request) = admit(&hub, &headers, body, |request: &mut PullRequest| {
+    let (device_id, request) = admit(&hub, &headers, body, SMALL_BODY_BYTES_MAX, |request: &mut PullRequest| {
         Credentials::from_body(&mut request.device_id, &mut request.api_key)
     })
     .await?;

@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use tillsync_core::change::Verdict;
-use tillsync_core::wire::hub::{PUSH_CHANGES_MAX, PushError, PushRequest, PushResponse, PushResult};
+use tillsync_core::wire::hub::{BODY_BYTES_MAX, PUSH_CHANGES_MAX, PushError, PushRequest, PushResponse, PushResult};
 
 use crate::clock::now_ms;
 use crate::credentials::{Credentials, admit};
@@ -14,7 +14,7 @@ use crate::hub::Hub;
 use crate::refusal::Refusal;
 
 pub(crate) async fn push(State(hub): State<Hub>, headers: HeaderMap, body: Body) -> Result<Json<PushResponse>, Refusal> {
-    let (device_id, request) = admit(&hub, &headers, body, |request: &mut PushRequest| {
+    let (device_id, request) = admit(&hub, &headers, body, BODY_BYTES_MAX, |request: &mut PushRequest| {
         Credentials::from_body(&mut request.device_id, &mut request.api_key)
     })
     .await?;

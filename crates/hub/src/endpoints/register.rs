@@ -26,7 +26,7 @@ pub(crate) async fn register(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<RegisterResponse>), Refusal> {
-    let bytes = body::read(&headers, body).await?;
+    let bytes = body::read(&headers, body, body::SMALL_BODY_BYTES_MAX).await?;
     let mut request: RegisterRequest = body::parse(&bytes)?;
     check(&request)?;
     let token = request.enroll_token.take().map(Key::from_text).or_else(|| bearer(&headers));

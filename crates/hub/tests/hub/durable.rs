@@ -65,6 +65,26 @@ async fn only_a_hub_database_is_opened_and_others_are_left_alone() {
     assert!(matches!(Hub::open(&path).await, Err(OpenError::TooNew(_))));
 }
 
+#[tokio::test]
+async fn a_database_that_fails_midway_stores_nothing_and_tells_no_secrets() {
+    let shop = Shop::open().await;
+    let a = shop.device("A").await;
+    let outside = rusqlite::Connection::open(shop.folder.path().join("hub.db")).unwrap();
+    outside
+        .execute_batch(
+            "CREATE TRIGGER full BEFORE INSERT ON change_log WHEN new.entity_id = '2' BEGIN SELECT raise(abort, 'disk'); END",
+        )
+        .unwrap();
+    let changes = [event("create", "1", None, &[], json!({})), event("create", "2", None, &[], json!({}))];
+    let body = json!({ "changes": changes }).to_string();
+    let (status, answer) = shop.ask("POST", "/sync/push", &a.headers(), body.clone()).await;
+    assert_eq!((status, answer["code"].as_str()), (500, Some("internal")));
+    assert!(!answer.to_string().contains("disk"), "{answer}");
+    assert_eq!(shop.status_of(&a).await["headCursorId"], 0);
+    outside.execute_batch("DROP TRIGGER full").unwrap();
+    assert_eq!(shop.ask("POST", "/sync/push", &a.headers(), body).await.1["syncedCount"], 2);
+}
+
 #[test]
 fn sqlite_has_the_fix_for_wal_resets() {
     assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());

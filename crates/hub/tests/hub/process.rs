@@ -18,26 +18,34 @@ struct Process {
 
 impl Process {
     fn start(folder: &Path) -> Self {
-        let mut child = program(folder, &["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = Vec::new();
-        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-            let line = line.unwrap();
-            lines.push(line.clone());
-            if let Some(address) = line.strip_prefix("listening on http://") {
-                return Self { child, lines, address: address.to_owned() };
+        let child = program(folder, &["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut started = Self { child, lines: Vec::new(), address: String::new() };
+        for line in BufReader::new(started.child.stdout.take().unwrap()).lines() {
+            started.lines.push(line.unwrap());
+            let last = &started.lines[started.lines.len() - 1];
+            if let Some(address) = last.strip_prefix("listening on http://") {
+                started.address = address.to_owned();
+                return started;
             }
         }
-        panic!("no address in {lines:?}");
+        panic!("no address in {:?}", started.lines);
     }
 
     fn post(&self, path: &str, body: &Value) -> Value {
-        let body = body.to_string();
+        let answer = self.send(path, "", body.to_string().as_bytes());
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+
+    /// Sends all of the body before it reads the answer.
+    fn send(&self, path: &str, headers: &str, body: &[u8]) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        write!(stream, "POST {path} HTTP/1.1\r\nhost: hub\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        let length = body.len();
+        write!(stream, "POST {path} HTTP/1.1\r\nhost: hub\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n")
             .unwrap();
+        stream.write_all(body).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+        answer
     }
 }
 
@@ -115,4 +123,17 @@ fn errors_say_what_to_do() {
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && text.contains(expected), "{arguments:?}: {text}");
     }
+}
+
+#[test]
+fn a_client_that_sends_everything_first_still_reads_its_refusal() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Process::start(folder.path());
+    let body = vec![b' '; 20_000_000];
+    let stranger = hub.send("/sync/push", "x-device-id: a\r\nauthorization: Bearer b\r\n", &body);
+    assert!(stranger.starts_with("HTTP/1.1 401"), "{stranger}");
+    let too_large = hub.send("/sync/push", "", &body);
+    assert!(too_large.starts_with("HTTP/1.1 413"), "{too_large}");
+    let unknown = hub.send("/sync/push", "content-encoding: br\r\n", &body);
+    assert!(unknown.starts_with("HTTP/1.1 415"), "{unknown}");
 }

@@ -131,6 +131,7 @@ impl Device {
 }
 
 /// A change as a client of the original protocol sends it.
+#[allow(clippy::needless_pass_by_value, reason = "every caller makes the row in place")]
 pub fn plain(operation: &str, entity_id: &str, data: Value) -> Value {
     let data = if data.is_null() { json!({}) } else { json!({ "data": data }) };
     let mut change = json!({ "id": 1, "operation": operation, "entityType": "products", "entityId": entity_id, "timestamp": 5 });
