@@ -39,7 +39,9 @@ pub struct Options {
 
 /// Runs the measurements; an error when a limit is broken.
 pub fn bench(options: &Options) -> Result<()> {
-    println!("Building with optimisation …");
+    if cfg!(debug_assertions) {
+        println!("Building with optimisation …");
+    }
     let packages = ["-p", "tillsync-agent", "-p", "tillsync-hub", "-p", "xtask"];
     run(cargo().args(["build", "--quiet", "--release", "--bins"]).args(packages))?;
     if cfg!(debug_assertions) {

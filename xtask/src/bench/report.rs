@@ -37,7 +37,10 @@ impl Report {
     pub fn fact(&mut self, what: &str, outcome: Result<()>) {
         match outcome {
             Ok(()) => self.add(what, "yes".to_owned(), "yes".to_owned(), "ok"),
-            Err(error) => self.add(what, format!("no: {error:#}"), "yes".to_owned(), "OVER"),
+            Err(error) => {
+                println!("{what}: {error:#}");
+                self.add(what, "no".to_owned(), "yes".to_owned(), "OVER");
+            }
         }
     }
 
