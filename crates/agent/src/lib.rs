@@ -1,1 +1,25 @@
-//! Placeholder.
+//! The Tillsync agent: `store → capture → outbox → push` and `pull → apply → store`.
+//!
+//! No step calls the next: each writes a table, and [`runtime`] decides what is next by asking the sync machine of
+//! `tillsync-core`. What is deliberately not here: decisions (they are pure and live in the core), a server, a window.
+
+pub mod agent;
+pub mod apply;
+pub mod capture;
+pub mod claim;
+pub mod cli;
+pub mod control;
+pub mod credentials;
+pub mod faults;
+pub mod logs;
+pub mod pull;
+pub mod push;
+pub mod recover;
+pub mod remote;
+pub mod runtime;
+pub mod scan;
+pub mod state;
+pub mod status;
+pub mod store;
+pub mod upload;
+pub mod watch;

@@ -385,6 +385,7 @@ impl Sync {
             Captured::Done { added, more } => {
                 self.capture_retry.succeeded();
                 if *added > 0 {
+                    self.sent_all_ms = i64::MIN;
                     self.want_push(now);
                 }
                 if *more {
@@ -405,8 +406,12 @@ impl Sync {
         let due = match pushed {
             Pushed::Nothing => {
                 self.up_retry.succeeded();
-                self.sent_all_ms = since;
-                if self.up_again { now } else { now + self.settings.interval_ms }
+                if self.up_again {
+                    now
+                } else {
+                    self.sent_all_ms = since;
+                    now + self.settings.interval_ms
+                }
             }
             Pushed::Done { more: _, took_ms } => {
                 self.up_retry.succeeded();

@@ -1,0 +1,359 @@
+//! Apply: a page → store. Rows and cursor commit together in short transactions; the shadow follows.
+//!
+//! No trigger fires, so nothing echoes and the POS's own triggers do not count a sale twice. The write lock is held for a few
+//! milliseconds at a time. A row with an unsent local change, without its parent, or refused by the store waits in the inbox.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use tillsync_core::arrival::{Arrival, LocalRow, meet};
+use tillsync_core::change::Operation;
+use tillsync_core::diff::{Shadow, column_prints};
+use tillsync_core::key::{entity_id, parse_entity_id};
+use tillsync_core::print::row_print;
+use tillsync_core::row::Row;
+use tillsync_core::sync::Applied;
+use tillsync_core::value::Value;
+
+use crate::agent::{Agent, AgentError, StoreSide, now_ms};
+use crate::remote::Incoming;
+use crate::state::inbox::{self, Reason};
+use crate::state::{marks as state_marks, outbox, shadow};
+use crate::store::schema::{Schema, Table};
+use crate::store::{StoreError, journal, marks, open, rows, schema};
+
+/// The write lock is held about this long; committing comes on top.
+const LOCK_MAX: Duration = Duration::from_micros(3_500);
+
+/// The POS gets at least this long between two transactions of ours.
+const YIELD_MIN: Duration = Duration::from_millis(1);
+
+/// How often to ask for a lock that the POS holds before coming back later.
+const LOCK_TRIES: u32 = 5;
+
+/// Rows of the inbox tried in one go.
+const INBOX_MAX: usize = 1_000;
+
+/// More journal entries than this are captured before anything is applied.
+const JOURNAL_MAX: usize = 2_000;
+
+/// A row on its way into the store.
+#[derive(Debug)]
+struct Arriving {
+    change: Incoming,
+    values: Vec<Value>,
+    row: Option<Row>,
+}
+
+/// What became of it.
+#[derive(Debug)]
+enum Outcome {
+    Written(Box<Row>),
+    Deleted,
+    Held(Reason, Option<String>),
+}
+
+type Outcomes = Vec<(usize, Outcome)>;
+
+impl Agent {
+    /// Applies the page that waits.
+    pub fn apply(&self) -> Result<Applied, AgentError> {
+        let mut store = self.store();
+        self.apply_page(&mut store)
+    }
+
+    pub(crate) fn apply_page(&self, store: &mut StoreSide) -> Result<Applied, AgentError> {
+        let Some(page) = store.page.take() else { return Ok(Applied::Done) };
+        let (mut arriving, held) = self.sort_arrivals(store, page.changes)?;
+        let local = (0..held.len()).map(|place| (place, Outcome::Held(Reason::Local, None))).collect();
+        self.record_outcomes(store, &held, local, None)?;
+        self.faults.point("holds recorded")?;
+        match self.write_all(store, &arriving, Some(page.cursor)) {
+            Ok((outcomes, None)) => {
+                self.faults.point("page written")?;
+                self.record_outcomes(store, &arriving, outcomes, Some(page.cursor))?;
+                self.faults.point("page recorded")?;
+                self.inbox_due.store(true, std::sync::atomic::Ordering::Relaxed);
+                Ok(Applied::Done)
+            }
+            Ok((outcomes, Some(stopped_at))) => {
+                let cursor = stopped_at.checked_sub(1).and_then(|last| arriving.get(last)).map(|last| last.change.id);
+                self.record_outcomes(store, &arriving[..stopped_at], outcomes, cursor)?;
+                let changes = arriving.drain(stopped_at..).map(|left| left.change).collect();
+                store.page = Some(crate::pull::Page { changes, ..page });
+                Ok(Applied::Busy)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tries the rows that wait in the inbox and may be applicable by now.
+    pub(crate) fn settle_inbox(&self, store: &mut StoreSide) -> Result<(), AgentError> {
+        let mut after = 0;
+        loop {
+            let waiting = inbox::after(self.state().conn(), after, INBOX_MAX)?;
+            let Some(last) = waiting.last() else { return Ok(()) };
+            after = last.change_id;
+            let changes = waiting.into_iter().map(|entry| Incoming {
+                id: entry.change_id,
+                entity: entry.entity,
+                key: entry.key,
+                operation: entry.operation,
+                data: entry.data,
+            });
+            let (arriving, _still_local) = self.sort_arrivals(store, changes.collect())?;
+            if arriving.is_empty() {
+                continue;
+            }
+            let (outcomes, stopped_at) = self.write_all(store, &arriving, None)?;
+            self.record_outcomes(store, &arriving, outcomes, None)?;
+            if stopped_at.is_some() {
+                self.inbox_due.store(true, std::sync::atomic::Ordering::Relaxed);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Splits into rows to write and rows that wait for a local change. What the register has already is left out.
+    fn sort_arrivals(&self, store: &StoreSide, changes: Vec<Incoming>) -> Result<(Vec<Arriving>, Vec<Arriving>), AgentError> {
+        let state = self.state();
+        let (mut arriving, mut held) = (Vec::with_capacity(changes.len()), Vec::new());
+        for change in changes {
+            let (Some(entity), Some(table)) = (store.entities.get(&change.entity), store.schema.table(&change.entity)) else {
+                continue;
+            };
+            let kept = shadow::get(state.conn(), entity.number, &change.key)?;
+            let unsent = outbox::has_unsent(state.conn(), &change.entity, &change.key)?;
+            let local = LocalRow { version: kept.map_or(0, |kept| kept.version()), unsent };
+            let arrival = meet(change.id, local);
+            if arrival == Arrival::Pass {
+                inbox::release(state.conn(), &change.entity, &change.key, change.id)?;
+                continue;
+            }
+            let Some(parsed) = parse(table, change) else { continue };
+            match arrival {
+                Arrival::Hold => held.push(parsed),
+                Arrival::Apply | Arrival::Pass => arriving.push(parsed),
+            }
+        }
+        Ok((arriving, held))
+    }
+
+    /// Writes rows in short transactions. Gives back the outcomes, and where it stopped when the POS would not let go.
+    fn write_all(
+        &self,
+        store: &StoreSide,
+        arriving: &[Arriving],
+        cursor: Option<i64>,
+    ) -> Result<(Outcomes, Option<usize>), AgentError> {
+        let mut conn = open::writer(&self.config.store)?;
+        conn.busy_timeout(Duration::ZERO).map_err(|error| self.store_error(error))?;
+        let captured = state_marks::get(self.state().conn(), state_marks::CAPTURED_SEQ)?.unwrap_or(0);
+        // After a restore nothing is captured before everything is pulled, so the whole journal must be looked through.
+        let restored = state_marks::get(self.state().conn(), state_marks::PULL_OWN)?.unwrap_or(false);
+        let journal_max = if restored { usize::MAX >> 1 } else { JOURNAL_MAX };
+        let mut outcomes = Outcomes::new();
+        let mut held: HashMap<usize, (Reason, Option<String>)> = HashMap::new();
+        let mut next = 0;
+        let mut busy = 0;
+        loop {
+            let slice = Slice { schema: &store.schema, arriving, from: next, cursor, captured, journal_max, held: &held };
+            match slice.write(&mut conn).map_err(|error| StoreError::from_sqlite(&self.config.store, error)) {
+                Ok(Wrote::Done { outcomes: new, next: reached }) => {
+                    outcomes.extend(new);
+                    next = reached;
+                    busy = 0;
+                    self.faults.point("slice written")?;
+                }
+                Ok(Wrote::MustHold(new)) => {
+                    // The cursor must not pass a row that is neither in the store nor in the inbox.
+                    let rows: Outcomes =
+                        new.iter().map(|(place, (reason, detail))| (*place, Outcome::Held(*reason, detail.clone()))).collect();
+                    self.record_outcomes(store, arriving, rows, None)?;
+                    held.extend(new);
+                    continue;
+                }
+                Ok(Wrote::CaptureFirst) => return Ok((outcomes, Some(next))),
+                Err(error) if error.is_passing() && busy < LOCK_TRIES => busy += 1,
+                Err(error) if error.is_passing() => return Ok((outcomes, Some(next))),
+                Err(error) => return Err(error.into()),
+            }
+            if next >= arriving.len() && busy == 0 {
+                return Ok((outcomes, None));
+            }
+            std::thread::sleep(YIELD_MIN * (busy + 1));
+        }
+    }
+
+    /// Brings shadow, inbox and cursor up to what was written.
+    fn record_outcomes(
+        &self,
+        store: &StoreSide,
+        arriving: &[Arriving],
+        outcomes: Outcomes,
+        cursor: Option<i64>,
+    ) -> Result<(), AgentError> {
+        let now = now_ms();
+        let mut state = self.state();
+        let tx = state.write()?;
+        let mut received = 0;
+        for (place, outcome) in outcomes {
+            let Arriving { change, .. } = &arriving[place];
+            let entity = store.entity(&change.entity);
+            match outcome {
+                Outcome::Written(row) => {
+                    let columns = column_prints(&row, &entity.columns);
+                    shadow::put(&tx, entity.number, &change.key, &Shadow { print: row_print(&row), columns, version: change.id })?;
+                    inbox::release(&tx, &change.entity, &change.key, change.id)?;
+                    received += 1;
+                }
+                Outcome::Deleted => {
+                    shadow::remove(&tx, entity.number, &change.key)?;
+                    inbox::release(&tx, &change.entity, &change.key, change.id)?;
+                    received += 1;
+                }
+                Outcome::Held(reason, detail) => {
+                    let entry = inbox::Entry {
+                        entity: change.entity.clone(),
+                        key: change.key.clone(),
+                        change_id: change.id,
+                        operation: change.operation,
+                        data: change.data.clone(),
+                        reason,
+                        detail,
+                    };
+                    inbox::hold(&tx, &entry, now)?;
+                }
+            }
+        }
+        if let Some(cursor) = cursor {
+            state_marks::set(&tx, state_marks::CURSOR, cursor)?;
+        }
+        if received > 0 {
+            state_marks::add(&tx, state_marks::RECEIVED, received)?;
+            tracing::info!(received, "applied");
+        }
+        Ok(tx.commit()?)
+    }
+}
+
+fn parse(table: &Table, change: Incoming) -> Option<Arriving> {
+    let values = parse_entity_id(&change.key).filter(|values| values.len() == table.key.len());
+    let row = change.data.as_deref().map(serde_json::from_str::<Row>).transpose();
+    let (Some(values), Ok(mut row)) = (values, row) else {
+        tracing::warn!(entity = change.entity, change = change.id, "a pulled change cannot be understood and is passed over");
+        return None;
+    };
+    if let Some(row) = &mut row {
+        // A row is written under the key it is known by, also when its data leaves the key out.
+        for (name, value) in table.key.iter().zip(&values) {
+            if row.get(name).is_none_or(|given| entity_id(std::slice::from_ref(given)) != entity_id(std::slice::from_ref(value))) {
+                row.set(name, value.clone());
+            }
+        }
+    }
+    let row = row.filter(|_| change.operation != Operation::Delete);
+    Some(Arriving { change, values, row })
+}
+
+/// One transaction's worth of rows.
+struct Slice<'a> {
+    schema: &'a Schema,
+    arriving: &'a [Arriving],
+    from: usize,
+    /// The cursor after the last row; `None` for rows of the inbox, which move no cursor.
+    cursor: Option<i64>,
+    captured: i64,
+    journal_max: usize,
+    held: &'a HashMap<usize, (Reason, Option<String>)>,
+}
+
+enum Wrote {
+    Done {
+        outcomes: Outcomes,
+        next: usize,
+    },
+    /// These rows must be in the inbox before the cursor may pass them; nothing was written.
+    MustHold(HashMap<usize, (Reason, Option<String>)>),
+    /// The journal holds so much that it must be captured first; nothing was written.
+    CaptureFirst,
+}
+
+impl Slice<'_> {
+    fn write(&self, conn: &mut Connection) -> rusqlite::Result<Wrote> {
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let started = Instant::now();
+        if schema::version(&tx)? != self.schema.version {
+            return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_SCHEMA), None));
+        }
+        let Some(touched) = self.touched(&tx)? else { return Ok(Wrote::CaptureFirst) };
+        let (mut outcomes, mut holds) = (Outcomes::new(), HashMap::new());
+        let mut next = self.from;
+        while let Some(arriving) = self.arriving.get(next)
+            && started.elapsed() < LOCK_MAX
+        {
+            if !self.held.contains_key(&next) {
+                match self.write_row(&tx, arriving, &touched)? {
+                    Outcome::Held(reason, detail) => drop(holds.insert(next, (reason, detail))),
+                    outcome => outcomes.push((next, outcome)),
+                }
+            }
+            next += 1;
+        }
+        if !holds.is_empty() {
+            return Ok(Wrote::MustHold(holds));
+        }
+        if let Some(end) = self.cursor {
+            let reached = if next >= self.arriving.len() { end } else { self.arriving[next - 1].change.id };
+            marks::set(&tx, marks::CURSOR, reached)?;
+        }
+        tx.commit()?;
+        Ok(Wrote::Done { outcomes, next })
+    }
+
+    /// Rows that the POS touched since the last capture; `None` when they are too many to look through under the lock.
+    fn touched(&self, conn: &Connection) -> rusqlite::Result<Option<HashSet<(i64, String)>>> {
+        let entries = journal::after(conn, self.schema, self.captured, self.journal_max)?;
+        let full = entries.len() == self.journal_max;
+        Ok((!full).then(|| entries.into_iter().map(|entry| (entry.table, entity_id(&entry.key))).collect()))
+    }
+
+    fn write_row(&self, conn: &Connection, arriving: &Arriving, touched: &HashSet<(i64, String)>) -> rusqlite::Result<Outcome> {
+        let Some(table) = self.schema.table(&arriving.change.entity) else { return Ok(Outcome::Held(Reason::Refused, None)) };
+        if !touched.is_empty() && touched.contains(&(table.number, arriving.change.key.clone())) {
+            return Ok(Outcome::Held(Reason::Local, None));
+        }
+        let written = match &arriving.row {
+            Some(row) => {
+                for parent in &table.parents {
+                    if parent.table != table.name && !rows::parent_is_there(conn, parent, row)? {
+                        return Ok(Outcome::Held(Reason::Parent, Some(format!("its {} is not here", parent.table))));
+                    }
+                }
+                rows::upsert(conn, table, &arriving.values, row).map(|row| Outcome::Written(Box::new(row)))
+            }
+            None => delete(conn, table, &arriving.values),
+        };
+        match written {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                Ok(Outcome::Held(Reason::Refused, Some(error.to_string())))
+            }
+            other => other,
+        }
+    }
+}
+
+fn delete(conn: &Connection, table: &Table, values: &[Value]) -> rusqlite::Result<Outcome> {
+    if !table.children.is_empty()
+        && let Some(row) = rows::read(conn, table, values)?.pop()
+    {
+        for child in &table.children {
+            if rows::has_children(conn, child, &row)? {
+                return Ok(Outcome::Held(Reason::Children, Some(format!("rows of {} refer to it", child.table))));
+            }
+        }
+    }
+    rows::delete(conn, table, values)?;
+    Ok(Outcome::Deleted)
+}

@@ -1,0 +1,264 @@
+//! Capture: journal → outbox. One short visit to the store reads the journal and the rows it names as one snapshot; what really
+//! changed goes into the outbox in one transaction; only then may the journal be trimmed.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, Transaction};
+use tillsync_core::change::Operation;
+use tillsync_core::diff::{Shadow, column_prints, difference};
+use tillsync_core::key::entity_id;
+use tillsync_core::print::row_print;
+use tillsync_core::row::Row;
+use tillsync_core::value::Value;
+use uuid::Uuid;
+
+use crate::agent::{Agent, AgentError, StoreSide, now_ms};
+use crate::recover::Finding;
+use crate::state::shadow::{self, Kept};
+use crate::state::{marks, outbox, upload};
+use crate::store::schema::{Schema, Table};
+use crate::store::{StoreError, install, journal, open, rows, schema};
+
+/// Entries looked at in one visit: about 50 ms of reading.
+const ENTRIES_MAX: usize = 5_000;
+
+/// Bytes of rows taken along from one visit, so that memory stays bounded whatever the POS writes.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// In a rollback journal readers block the POS, so a visit there is over after this time.
+const ROLLBACK_VISIT_MAX: Duration = Duration::from_millis(3);
+
+/// Entries removed from the journal in one transaction: about 2 ms of write lock.
+const TRIM_MAX: usize = 1_000;
+
+/// A journal longer than this is trimmed even while the POS is busy.
+const TRIM_WAITING_MAX: i64 = 50_000;
+
+/// What one capture did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capture {
+    /// Changes added to the outbox.
+    pub added: u64,
+    /// Whether the journal holds more.
+    pub more: bool,
+}
+
+/// A key that was looked at, and the row that is there now.
+#[derive(Debug)]
+pub(crate) struct Look {
+    pub table: String,
+    pub key: String,
+    pub values: Vec<Value>,
+    pub row: Option<Row>,
+}
+
+struct Visit {
+    looks: Vec<Look>,
+    up_to: i64,
+    more: bool,
+    /// Row counts of tables in which a row may have been pushed out unseen.
+    counts: Vec<(String, u64)>,
+    first_seq: Option<i64>,
+}
+
+impl Agent {
+    /// Copies the journal to the outbox, once.
+    pub fn capture(&self) -> Result<Capture, AgentError> {
+        let mut store = self.store();
+        if marks::get(self.state().conn(), marks::PULL_OWN)?.unwrap_or(false) {
+            // The store was restored: first everything that it has lost comes back.
+            return Ok(Capture::default());
+        }
+        let visit = match self.visit(&mut store)? {
+            Ok(visit) => visit,
+            Err(finding) => {
+                self.recover(&mut store, finding)?;
+                return Ok(Capture { added: 0, more: true });
+            }
+        };
+        self.faults.point("journal read")?;
+        let quiet = visit.looks.is_empty() && !visit.more;
+        let capture = if quiet { Capture::default() } else { self.record_visit(&store, &visit)? };
+        self.faults.point("captured")?;
+        let waiting = visit.first_seq.map_or(0, |first| visit.up_to - first);
+        if (quiet && waiting > 0) || waiting > TRIM_WAITING_MAX {
+            self.trim(visit.up_to)?;
+        }
+        if !visit.more && self.inbox_due.swap(false, Ordering::Relaxed) {
+            self.settle_inbox(&mut store)?;
+        }
+        Ok(capture)
+    }
+
+    fn visit(&self, store: &mut StoreSide) -> Result<Result<Visit, Finding>, AgentError> {
+        let conn = open::reader(&self.config.store)?;
+        let seq = marks::get(self.state().conn(), marks::CAPTURED_SEQ)?.unwrap_or(0);
+        let read = || {
+            conn.execute_batch("BEGIN")?;
+            if let Some(finding) = self.examine(&conn, store)? {
+                return Ok(Err(finding));
+            }
+            let visit = read_visit(&conn, &store.schema, seq);
+            conn.execute_batch("COMMIT")?;
+            visit.map(Ok)
+        };
+        read().map_err(|error| self.store_error(error))
+    }
+
+    fn record_visit(&self, store: &StoreSide, visit: &Visit) -> Result<Capture, AgentError> {
+        let mut state = self.state();
+        let tx = state.write()?;
+        let added = record_looks(&tx, store, &visit.looks, now_ms())?;
+        marks::set(&tx, marks::CAPTURED_SEQ, visit.up_to)?;
+        for (table, count) in &visit.counts {
+            let uploaded = upload::get(&tx, table)?.is_some_and(|progress| progress.finished);
+            if uploaded && shadow::count(&tx, store.entity(table).number)? != *count {
+                marks::set(&tx, marks::SCAN_DUE, true)?;
+            }
+        }
+        tx.commit()?;
+        if added > 0 {
+            tracing::info!(added, journal = visit.up_to, "captured");
+        }
+        Ok(Capture { added, more: visit.more })
+    }
+
+    /// Removes captured entries from the journal. A POS that is writing goes first.
+    fn trim(&self, up_to: i64) -> Result<(), AgentError> {
+        let conn = match open::writer(&self.config.store) {
+            Ok(conn) => conn,
+            Err(StoreError::Busy) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        conn.busy_timeout(Duration::ZERO).map_err(|error| self.store_error(error))?;
+        loop {
+            match journal::trim(&conn, up_to, TRIM_MAX) {
+                Ok(TRIM_MAX) => std::thread::sleep(Duration::from_millis(2)),
+                Ok(_) => return Ok(()),
+                Err(error) => {
+                    let error = StoreError::from_sqlite(&self.config.store, error);
+                    return if error.is_passing() { Ok(()) } else { Err(error.into()) };
+                }
+            }
+        }
+    }
+
+    /// Brings schema, journal and triggers up to date.
+    pub(crate) fn install(&self, store: &mut StoreSide) -> Result<install::Installed, AgentError> {
+        let mut conn = open::writer(&self.config.store)?;
+        let wrap = |error| self.store_error(error);
+        let mut read = schema::read(&conn, &self.config).map_err(wrap)?;
+        let installed = install::install(&mut conn, &mut read, self.config.capture).map_err(wrap)?;
+        drop(conn);
+        let state = self.state();
+        store.entities.clear();
+        for table in &read.tables {
+            store.entities.insert(table.name.clone(), shadow::entity(state.conn(), &table.name, table.print_columns())?);
+        }
+        store.schema = read;
+        Ok(installed)
+    }
+}
+
+fn read_visit(conn: &Connection, schema: &Schema, seq: i64) -> rusqlite::Result<Visit> {
+    let started = Instant::now();
+    let hurry = !open::is_wal(conn)?;
+    let entries = journal::after(conn, schema, seq, ENTRIES_MAX)?;
+    let first_seq = conn.query_row("SELECT min(seq) FROM _tillsync_journal", [], |row| row.get(0))?;
+    let mut visit = Visit { looks: Vec::new(), up_to: seq, more: entries.len() == ENTRIES_MAX, counts: Vec::new(), first_seq };
+    let mut seen = HashSet::new();
+    let mut bytes = 0;
+    for entry in entries {
+        if bytes > BYTES_MAX || (hurry && started.elapsed() > ROLLBACK_VISIT_MAX && visit.up_to > seq) {
+            visit.more = true;
+            break;
+        }
+        visit.up_to = entry.seq;
+        let Some(table) = schema.numbered(entry.table) else { continue };
+        for look in look_at(conn, table, &entry.key)? {
+            if seen.insert((entry.table, look.key.clone())) {
+                bytes += look.row.as_ref().map_or(0, |row| row.iter().map(|(_, value)| value.size()).sum());
+                visit.looks.push(look);
+            }
+        }
+    }
+    if !visit.more {
+        let loose =
+            schema.tables.iter().filter(|table| table.has_loose_unique && visit.looks.iter().any(|look| look.table == table.name));
+        visit.counts = loose.map(|table| Ok((table.name.clone(), rows::count(conn, table)?))).collect::<rusqlite::Result<_>>()?;
+    }
+    Ok(visit)
+}
+
+/// Looks at a key. Where its collation finds a row whose key differs (in case, say), the key itself is gone and the row that
+/// was found is looked at too.
+fn look_at(conn: &Connection, table: &Table, key: &[Value]) -> rusqlite::Result<Vec<Look>> {
+    let mut found = rows::read(conn, table, key)?;
+    if found.len() > 1 {
+        tracing::warn!(table = table.name, "rows share a key that holds NULL; they cannot be told apart and do not sync");
+        return Ok(Vec::new());
+    }
+    let id = entity_id(key);
+    let Some(row) = found.pop() else {
+        return Ok(vec![Look { table: table.name.clone(), key: id, values: key.to_vec(), row: None }]);
+    };
+    let own = rows::key_of(table, &row);
+    let own_id = entity_id(&own);
+    let mut looks = Vec::with_capacity(1);
+    if own_id != id {
+        looks.push(Look { table: table.name.clone(), key: id, values: key.to_vec(), row: None });
+    }
+    looks.push(Look { table: table.name.clone(), key: own_id, values: own, row: Some(row) });
+    Ok(looks)
+}
+
+/// Turns what was seen into changes: parents before children, and deletes last, children before parents. The shadow follows.
+pub(crate) fn record_looks(tx: &Transaction<'_>, store: &StoreSide, looks: &[Look], now: i64) -> Result<u64, AgentError> {
+    let mut ordered: Vec<&Look> = looks.iter().collect();
+    ordered.sort_by_key(|look| {
+        let place = store.schema.place(&look.table) as i64;
+        if look.row.is_some() { (0, place) } else { (1, -place) }
+    });
+    let mut added = 0;
+    for look in ordered {
+        added += u64::from(record_look(tx, store, look, now)?);
+    }
+    Ok(added)
+}
+
+fn record_look(tx: &Transaction<'_>, store: &StoreSide, look: &Look, now: i64) -> Result<bool, AgentError> {
+    let entity = store.entity(&look.table);
+    let kept = shadow::get(tx, entity.number, &look.key)?;
+    let Some(difference) = difference(kept.as_ref().and_then(Kept::row), look.row.as_ref(), &entity.columns) else {
+        return Ok(false);
+    };
+    let data = match (&look.row, store.schema.table(&look.table)) {
+        (Some(row), _) => row.to_json(),
+        (None, Some(table)) => table.key.iter().cloned().zip(look.values.iter().cloned()).collect::<Row>().to_json(),
+        (None, None) => Row::default().to_json(),
+    };
+    outbox::add(
+        tx,
+        &outbox::NewEntry {
+            event_id: Uuid::now_v7(),
+            entity: &look.table,
+            key: &look.key,
+            operation: difference.operation,
+            data,
+            updated_fields: difference.updated_fields.as_deref(),
+            at_ms: now,
+        },
+    )?;
+    match &look.row {
+        Some(row) => {
+            let version = kept.map_or(0, |kept| kept.version());
+            let columns = column_prints(row, &entity.columns);
+            shadow::put(tx, entity.number, &look.key, &Shadow { print: row_print(row), columns, version })?;
+        }
+        None => shadow::mark_deleted(tx, entity.number, &look.key)?,
+    }
+    debug_assert!(difference.operation == Operation::Delete || look.row.is_some());
+    Ok(true)
+}

@@ -1,0 +1,98 @@
+//! Whose store is it? Taking one over, setting it up, giving up a change, and leaving without a trace.
+
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use crate::agent::{Agent, AgentError};
+use crate::state::outbox::Entry;
+use crate::state::{marks as state_marks, outbox, shadow, upload};
+use crate::store::{StoreError, install, marks, open};
+
+impl Agent {
+    /// Makes sure that this agent, and no other, serves the store. A copy of another register's store is taken over by `init`.
+    pub fn claim(&self, take_over: bool) -> Result<(), AgentError> {
+        let mine = self.own_id()?;
+        let conn = open::reader(&self.config.store)?;
+        let get = |name| marks::get::<String>(&conn, name).map_err(|error| self.store_error(error));
+        let (owner, state_dir, path) = (get(marks::OWNER)?, get(marks::OWNER_STATE_DIR)?, get(marks::STORE_PATH)?);
+        drop(conn);
+        let Some(owner) = owner.filter(|owner| *owner != mine) else { return Ok(()) };
+        let state_dir = state_dir.unwrap_or_default();
+        let is_copy = path.as_deref() != Some(&*self.config.store.to_string_lossy());
+        let is_abandoned = !Path::new(&state_dir).join("agent.db").exists();
+        if !(take_over || is_copy || is_abandoned) {
+            return Err(StoreError::Owned { store: self.config.store.clone(), state_dir }.into());
+        }
+        tracing::info!(owner, state_dir, is_copy, is_abandoned, "taking over a store");
+        let mut conn = open::writer(&self.config.store)?;
+        install::remove(&mut conn).map_err(|error| self.store_error(error))
+    }
+
+    fn own_id(&self) -> Result<String, AgentError> {
+        let state = self.state();
+        if let Some(id) = state_marks::get(state.conn(), state_marks::AGENT_ID)? {
+            return Ok(id);
+        }
+        let id = Uuid::new_v4().to_string();
+        state_marks::set(state.conn(), state_marks::AGENT_ID, &id)?;
+        Ok(id)
+    }
+
+    /// Installs the capture and notes the register in the store.
+    pub fn set_up(&self) -> Result<(), AgentError> {
+        let mut store = self.store();
+        self.recover_schema(&mut store)?;
+        drop(store);
+        // The first looks find what is missing and put it there.
+        while self.capture()?.more {}
+        Ok(())
+    }
+
+    /// The server knows this register now. Another server than before knows nothing of the store yet.
+    pub fn enrolled(&self, device_id: &str) -> Result<(), AgentError> {
+        let mut state = self.state();
+        let tx = state.write()?;
+        let server: Option<String> = state_marks::get(&tx, state_marks::DEVICE_SERVER)?;
+        if server.is_some_and(|server| server != self.config.server) {
+            upload::reset(&tx)?;
+            shadow::reset_versions(&tx)?;
+            state_marks::clear(&tx, state_marks::EPOCH)?;
+        }
+        state_marks::set(&tx, state_marks::DEVICE_ID, device_id)?;
+        state_marks::set(&tx, state_marks::DEVICE_SERVER, &self.config.server)?;
+        state_marks::clear(&tx, state_marks::TROUBLE)?;
+        Ok(tx.commit()?)
+    }
+
+    /// Gives up a change that is stuck; gives back where its copy is. The server's row, if it is known, takes its place in the store.
+    pub fn discard(&self, entry: &Entry, folder: &Path) -> anyhow::Result<PathBuf> {
+        std::fs::create_dir_all(folder)?;
+        let path = folder.join(format!("{}.json", entry.event_id));
+        let data: serde_json::Value = serde_json::from_str(&entry.data).unwrap_or_default();
+        let copy = serde_json::json!({
+            "eventId": entry.event_id, "entityType": entry.entity, "entityId": entry.key, "operation": entry.operation,
+            "data": data, "updatedFields": entry.updated_fields, "timestamp": entry.at_ms, "reason": entry.reason,
+        });
+        std::fs::write(&path, serde_json::to_vec_pretty(&copy)?)?;
+        outbox::discard(self.state().conn(), entry.id)?;
+        self.inbox_due.store(true, std::sync::atomic::Ordering::Relaxed);
+        Ok(path)
+    }
+
+    /// Removes every trace from the store and forgets what was seen of it. The identity at the server is kept.
+    pub fn detach(&self) -> Result<(), AgentError> {
+        let mut conn = open::writer(&self.config.store)?;
+        install::remove(&mut conn).map_err(|error| self.store_error(error))?;
+        let mut state = self.state();
+        let tx = state.write()?;
+        shadow::clear(&tx)?;
+        upload::reset(&tx)?;
+        for mark in
+            [state_marks::INCARNATION, state_marks::CAPTURED_SEQ, state_marks::CURSOR, state_marks::CAUGHT_UP, state_marks::STORE]
+        {
+            state_marks::clear(&tx, mark)?;
+        }
+        Ok(tx.commit()?)
+    }
+}

@@ -1,0 +1,169 @@
+//! `tillsync doctor`, `verify` and `detach`.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use tillsync_core::problem::Problem;
+use tillsync_core::problem::Severity;
+
+use crate::agent::{Agent, AgentError};
+use crate::cli::context::Context;
+use crate::control::{Answer, Command};
+use crate::logs;
+use crate::remote::{PullQuery, PullReply};
+use crate::scan::Scan;
+use crate::state::{marks, outbox};
+use crate::store::{install, open, schema};
+
+pub fn doctor(context: &Context) -> anyhow::Result<ExitCode> {
+    let agent = context.agent()?;
+    let mut report = Report::default();
+    report.say("config", &context.path.display().to_string());
+    check_store(&agent, &mut report);
+    check_key(&agent, &mut report);
+    check_server(&agent, &mut report)?;
+    let status = agent.status(context.is_running())?;
+    report.say("agent", if status.running { "running" } else { "not running" });
+    report.say("sync", &status.sentence);
+    report.say("logs", &logs::folder(&context.config.state_dir).display().to_string());
+    for problem in status.problems {
+        report.add(problem);
+    }
+    report.print();
+    let wrong = report.problems.iter().any(|problem| problem.severity > Severity::Info);
+    Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+#[derive(Default)]
+struct Report {
+    lines: Vec<(String, String)>,
+    problems: Vec<Problem>,
+}
+
+impl Report {
+    fn say(&mut self, what: &str, how: &str) {
+        self.lines.push((what.to_owned(), how.to_owned()));
+    }
+
+    fn add(&mut self, problem: Problem) {
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+    fn print(&self) {
+        for (what, how) in &self.lines {
+            println!("{what:<9} {how}");
+        }
+        for problem in &self.problems {
+            let mark = if problem.severity > Severity::Info { "!" } else { "-" };
+            println!("{mark} {}\n  {}", problem.text, problem.action);
+        }
+        if self.problems.iter().all(|problem| problem.severity == Severity::Info) {
+            println!("nothing needs attention");
+        }
+    }
+}
+
+fn check_store(agent: &Agent, report: &mut Report) {
+    let look = || -> Result<(String, Vec<Problem>), AgentError> {
+        let conn = open::reader(&agent.config.store)?;
+        let wrap = |error| agent.store_error(error);
+        let mut schema = schema::read(&conn, &agent.config).map_err(wrap)?;
+        let mut problems = Vec::new();
+        let wal = open::is_wal(&conn).map_err(wrap)?;
+        if !wal {
+            problems.push(Problem::rollback_journal());
+        }
+        match install::check(&conn, &mut schema, agent.config.capture).map_err(wrap)? {
+            None => problems.push(Problem::journal_lost("its tables")),
+            Some(found) if found.journal => problems.push(Problem::journal_lost("the journal")),
+            Some(found) if !found.tables.is_empty() => {
+                problems.push(Problem::journal_lost(&format!("triggers of {}", found.tables.join(", "))))
+            }
+            Some(_) => {}
+        }
+        let mode = if wal { "write-ahead log" } else { "rollback journal" };
+        Ok((format!("{} ({} tables sync, {mode})", agent.config.store.display(), schema.tables.len()), problems))
+    };
+    match look() {
+        Ok((line, problems)) => {
+            report.say("store", &line);
+            problems.into_iter().for_each(|problem| report.add(problem));
+        }
+        Err(error) => {
+            report.say("store", &format!("{}: cannot be used", agent.config.store.display()));
+            report.add(error.problem());
+        }
+    }
+}
+
+fn check_key(agent: &Agent, report: &mut Report) {
+    let device_id: Option<String> = marks::get(agent.state().conn(), marks::DEVICE_ID).ok().flatten();
+    match device_id.map(|id| agent.remote.credentials().read(&id).map(|_| id)) {
+        Some(Ok(id)) => report.say("device", &format!("{id}, the key can be read")),
+        Some(Err(why)) => report.add(Problem::key_missing(&why)),
+        None => report.add(Problem::key_missing("this register is not enrolled")),
+    }
+}
+
+fn check_server(agent: &Agent, report: &mut Report) -> anyhow::Result<()> {
+    let Some((device_id, cursor)) = agent.identity()? else { return Ok(()) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let reply = runtime.block_on(agent.remote.pull(&device_id, PullQuery { cursor, exclude_own: true, wait_ms: 0 }));
+    match reply {
+        PullReply::Page(page) => {
+            let head = page.head.map_or_else(String::new, |head| format!(", at change {head}"));
+            report.say("server", &format!("{} answers{head}", agent.config.server));
+        }
+        PullReply::Trouble(trouble) => {
+            report.say("server", &format!("{}: {trouble:?}", agent.config.server));
+            agent.note_trouble(&trouble, 1)?;
+        }
+    }
+    Ok(())
+}
+
+pub fn verify(context: &Context, accept_deletes: bool) -> anyhow::Result<ExitCode> {
+    let scan = match context.ask(&Command::Scan { accept_deletes })? {
+        Some(Answer::Scanned(scan)) => scan,
+        Some(Answer::Failed(problem)) => bail!("{} {}", problem.text, problem.action),
+        Some(_) => bail!("the running agent gave another answer than asked for"),
+        None => scan_here(context, accept_deletes)?,
+    };
+    println!("{} rows compared, {} differences found and queued", scan.rows, scan.added);
+    if scan.vanished > 0 {
+        println!(
+            "{} rows have vanished from the store without a trace; if that is right, run `tillsync verify --accept-deletes`",
+            scan.vanished
+        );
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn scan_here(context: &Context, accept_deletes: bool) -> anyhow::Result<Scan> {
+    let Some(_lock) = context.lock()? else { bail!("another process uses the state folder; try again in a moment") };
+    let agent = context.agent()?;
+    agent.claim(false)?;
+    while agent.capture()?.more {}
+    Ok(agent.scan(accept_deletes)?)
+}
+
+pub fn detach(context: &Context, force: bool) -> anyhow::Result<ExitCode> {
+    let Some(_lock) = context.lock()? else { bail!("an agent is running; stop it first") };
+    let agent = context.agent()?;
+    agent.claim(false)?;
+    while agent.capture()?.more {}
+    let counts = outbox::counts(agent.state().conn())?;
+    let unsent = counts.pending + counts.parked + counts.conflicts;
+    if unsent > 0 && !force {
+        bail!(
+            "{unsent} changes are unsent; run `tillsync sync` first, or `tillsync detach --force` to keep them only in {}",
+            context.config.state_dir.display()
+        );
+    }
+    agent.detach()?;
+    println!("the store is as it was without Tillsync; `tillsync init` sets it up again");
+    Ok(ExitCode::SUCCESS)
+}

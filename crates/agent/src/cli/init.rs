@@ -1,0 +1,234 @@
+//! `tillsync init`: check the store, write the config, register the device, install the capture. Every step may have been done before.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use tillsync_core::config::{Config, Credentials, Role, Table};
+use tillsync_core::wire::hub::RegisterRequest;
+use uuid::Uuid;
+
+use crate::agent::Agent;
+use crate::cli::context::{Lock, default_config_path, default_state_dir, open_agent};
+use crate::cli::{CredentialsArg, InitArgs, ProtocolArg, RoleArg};
+use crate::remote::RegisterReply;
+use crate::state::marks;
+use crate::store::{open, schema};
+
+pub fn init(path: Option<PathBuf>, args: InitArgs) -> anyhow::Result<ExitCode> {
+    let path = std::path::absolute(path.map_or_else(default_config_path, Ok)?)?;
+    let config = make_config(&path, &args)?;
+    check_store(&config)?;
+    let Some(_lock) = Lock::take(&config.state_dir)? else {
+        bail!("an agent is running with the state folder {}; stop it first", config.state_dir.display());
+    };
+    let agent = open_agent(&config)?;
+    refuse_another_store(&agent)?;
+    agent.claim(args.take_over).map_err(|error| explain(&error))?;
+    write_config(&path, &config)?;
+    println!("config     {}", path.display());
+    register(&agent, args.enroll_token.as_deref())?;
+    agent.set_up().map_err(|error| explain(&error))?;
+    let store = agent.store();
+    println!("store      {} ({} tables sync)", config.store.display(), store.schema.tables.len());
+    for refused in &store.schema.refused {
+        println!("           {} does not sync: {}", refused.table, refused.reason);
+    }
+    println!("ready      start the agent with `tillsync run --config {}`", path.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn explain(error: &crate::agent::AgentError) -> anyhow::Error {
+    let problem = error.problem();
+    anyhow::anyhow!("{} {}", problem.text, problem.action)
+}
+
+/// A config that is there already is kept; arguments change what they name.
+fn make_config(path: &Path, args: &InitArgs) -> anyhow::Result<Config> {
+    let store = std::path::absolute(&args.store)?;
+    let state_dir = match &args.state_dir {
+        Some(folder) => std::path::absolute(folder)?,
+        None => default_state_dir()?,
+    };
+    let known = match std::fs::read_to_string(path) {
+        Ok(text) => Some(
+            Config::parse(&text)
+                .with_context(|| format!("the config {} is there but not valid; correct or remove it", path.display()))?,
+        ),
+        Err(_) => None,
+    };
+    let known_name = known.as_ref().map(|config| config.name.clone());
+    let name = args.name.clone().or(known_name).unwrap_or_else(machine_name);
+    let mut config = Config::new(store, &args.server, &name, state_dir)?;
+    if let Some(known) = known {
+        let state_dir = if args.state_dir.is_some() { config.state_dir } else { known.state_dir.clone() };
+        config = Config { store: config.store, server: config.server, name: config.name, state_dir, ..known };
+    }
+    if let Some(role) = args.role {
+        config.role = match role {
+            RoleArg::Register => Role::Register,
+            RoleArg::Manager => Role::Manager,
+        };
+    }
+    if let Some(credentials) = args.credentials {
+        config.credentials = match credentials {
+            CredentialsArg::Keychain => Credentials::Keychain,
+            CredentialsArg::File => Credentials::File,
+        };
+    }
+    match args.protocol {
+        ProtocolArg::Hub => {}
+    }
+    if let Some(tables) = &args.tables {
+        config.include_tables = Some(tables.clone());
+    }
+    for (table, key) in &args.key {
+        config.tables.entry(table.clone()).or_insert_with(Table::default).key = *key;
+    }
+    Ok(config)
+}
+
+fn machine_name() -> String {
+    let from_file = std::fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned());
+    let name = std::env::var("COMPUTERNAME").ok().or(from_file).filter(|name| !name.is_empty());
+    name.unwrap_or_else(|| "Register".to_owned())
+}
+
+fn check_store(config: &Config) -> anyhow::Result<()> {
+    let check = || -> Result<schema::Schema, crate::store::StoreError> {
+        let conn = open::writer(&config.store)?;
+        let wrap = |error| crate::store::StoreError::from_sqlite(&config.store, error);
+        // A quick look at every page; a damaged store is found now and not in the middle of a sale.
+        let verdict: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(wrap)?;
+        if verdict != "ok" {
+            return Err(crate::store::StoreError::Corrupt(config.store.clone()));
+        }
+        schema::read(&conn, config).map_err(wrap)
+    };
+    let schema = check().map_err(|error| explain(&error.into()))?;
+    for wanted in config.include_tables.iter().flatten().chain(config.tables.keys()) {
+        let there = schema.tables.iter().map(|table| &table.name).chain(schema.refused.iter().map(|refused| &refused.table));
+        if !there.clone().any(|table| table.eq_ignore_ascii_case(wanted)) {
+            let names: Vec<&str> = there.map(String::as_str).collect();
+            bail!("the store has no table {wanted}; it has {}", names.join(", "));
+        }
+    }
+    if schema.tables.is_empty() {
+        let reasons: Vec<String> = schema.refused.iter().map(|refused| format!("{}: {}", refused.table, refused.reason)).collect();
+        bail!("the store has no table that can sync. {}", reasons.join("; "));
+    }
+    Ok(())
+}
+
+/// One state belongs to one store and one server.
+fn refuse_another_store(agent: &Agent) -> anyhow::Result<()> {
+    let state = agent.state();
+    let store: Option<String> = marks::get(state.conn(), marks::STORE)?;
+    let server: Option<String> = marks::get(state.conn(), marks::DEVICE_SERVER)?;
+    let now = agent.config.store.to_string_lossy();
+    if let Some(store) = store.filter(|store| *store != now && Path::new(store).exists()) {
+        bail!(
+            "the state folder {} belongs to the store {store}; give another --state-dir and --config for a second store",
+            agent.config.state_dir.display()
+        );
+    }
+    if let Some(server) = server.filter(|server| *server != agent.config.server) {
+        println!("note       the server changes from {server} to {}; the whole store will be sent there", agent.config.server);
+    }
+    Ok(marks::set(state.conn(), marks::STORE, now)?)
+}
+
+fn write_config(path: &Path, config: &Config) -> anyhow::Result<()> {
+    if std::fs::read_to_string(path).is_ok_and(|text| Config::parse(&text).is_ok_and(|there| there == *config)) {
+        return Ok(());
+    }
+    let text = toml::to_string_pretty(config).context("the config cannot be written as TOML")?;
+    let text = format!("# Tillsync's config; made by `tillsync init`. The API key is not here.\n\n{text}");
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    }
+    // Written beside and renamed, so that a power cut leaves the old config or the new one.
+    let beside = path.with_extension("toml.new");
+    std::fs::write(&beside, text)
+        .and_then(|()| std::fs::rename(&beside, path))
+        .with_context(|| format!("the config {} cannot be written", path.display()))
+}
+
+fn register(agent: &Agent, token: Option<&str>) -> anyhow::Result<()> {
+    let (known, server, registration) = {
+        let state = agent.state();
+        let known: Option<String> = marks::get(state.conn(), marks::DEVICE_ID)?;
+        let server: Option<String> = marks::get(state.conn(), marks::DEVICE_SERVER)?;
+        let registration = match marks::get::<String>(state.conn(), marks::REGISTRATION_ID)? {
+            Some(id) => id,
+            None => {
+                let id = Uuid::new_v4().to_string();
+                marks::set(state.conn(), marks::REGISTRATION_ID, &id)?;
+                id
+            }
+        };
+        (known, server, registration)
+    };
+    let same_server = server.as_deref() == Some(&agent.config.server);
+    if let (Some(device_id), true, None) = (&known, same_server, token) {
+        agent.remote.credentials().read(device_id).map_err(|why| {
+            anyhow::anyhow!(
+                "this register is enrolled as {device_id}, but {why}; run `tillsync init` with --enroll-token to get a new key"
+            )
+        })?;
+        println!("device     {device_id} (enrolled before)");
+        return Ok(());
+    }
+    agent.remote.credentials().probe().map_err(anyhow::Error::msg)?;
+    let request = RegisterRequest {
+        name: agent.config.name.clone(),
+        kind: "desktop".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        platform: platform().to_owned(),
+        metadata: Some(serde_json::json!({ "role": agent.config.role })),
+        enroll_token: token.map(str::to_owned),
+        registration_id: Some(registration),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match runtime.block_on(agent.remote.register(&request)) {
+        RegisterReply::Registered { device_id, key } => {
+            agent.remote.credentials().write(&device_id, &key).map_err(anyhow::Error::msg)?;
+            agent.enrolled(&device_id)?;
+            println!("device     {device_id} (enrolled at {})", agent.config.server);
+            Ok(())
+        }
+        RegisterReply::TokenNeeded(why) => bail!("{} refuses to enrol this register: {why}", agent.config.server),
+        RegisterReply::Refused(why) => bail!("{} refuses this register: {why}", agent.config.server),
+        RegisterReply::Trouble(trouble) => bail!("{}", explain_trouble(&agent.config.server, &trouble)),
+    }
+}
+
+fn explain_trouble(server: &str, trouble: &tillsync_core::sync::Trouble) -> String {
+    use tillsync_core::sync::Trouble;
+    match trouble {
+        Trouble::Offline(why) => {
+            format!("{server} does not answer ({why}); check the address and the network, then run `tillsync init` again")
+        }
+        Trouble::NotTheServer(why) => {
+            format!(
+                "what answers at {server} is not a sync server ({why}); check the address, or log in to the network if it shows a log-in page"
+            )
+        }
+        Trouble::ServerFailed(why) => format!("{server} failed ({why}); tell whoever runs it, then run `tillsync init` again"),
+        Trouble::RateLimited { retry_after_ms } => {
+            format!("{server} asks to wait {} s; run `tillsync init` again then", retry_after_ms / 1000)
+        }
+        Trouble::Unauthorized(why) | Trouble::KeyMissing(why) => format!("{server} refuses this register: {why}"),
+        Trouble::Suspended => format!("{server} has suspended this register; ask its administrator"),
+    }
+}
+
+/// The platform's name as the cloud sync API writes it.
+fn platform() -> &'static str {
+    match std::env::consts::OS {
+        "windows" => "Windows",
+        "macos" => "macOS",
+        "linux" => "Linux",
+        other => other,
+    }
+}

@@ -1,0 +1,204 @@
+//! The `tillsync` command: a contract that people, IT and tests rely on.
+//!
+//! Exit codes: 0 all is well; 1 something failed, the message says what to do; and for `sync` 2 the server was not reached and
+//! everything is kept, 3 something waits for a person, 4 the server refuses this register.
+
+mod context;
+mod doctor;
+mod init;
+mod outbox;
+mod run;
+mod show;
+mod sync;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::cli::context::Context;
+
+#[derive(Parser)]
+#[command(name = "tillsync", version, about = "Keeps a shop's registers and its cloud in step")]
+struct Cli {
+    /// The config file [default: tillsync.toml in the platform's config folder]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check the store, write the config, register this device and install the capture; safe to run again
+    Init(InitArgs),
+    /// Run the agent in the foreground until Ctrl-C or SIGTERM
+    Run,
+    /// Capture, push until nothing is left, pull until there is no more
+    Sync {
+        /// Give up after this many seconds
+        #[arg(long, value_name = "S", default_value_t = 300)]
+        timeout: u64,
+    },
+    /// Say in one sentence how things are
+    Status {
+        /// As JSON; times are Unix milliseconds
+        #[arg(long)]
+        json: bool,
+    },
+    /// List changes that wait, or handle one that the server refused
+    Outbox(OutboxArgs),
+    /// Stop sending and fetching; changes are still captured
+    Pause {
+        /// For how long, such as 30m or 1h [default: until `resume`]
+        #[arg(long = "for", value_name = "TIME")]
+        period: Option<String>,
+    },
+    /// End a pause
+    Resume,
+    /// Compare the store with what was last seen, row by row
+    Verify {
+        /// Turn any number of vanished rows into deletes
+        #[arg(long)]
+        accept_deletes: bool,
+    },
+    /// Check everything and say what to do
+    Doctor,
+    /// Remove every trace of Tillsync from the store
+    Detach {
+        /// Also when changes are unsent
+        #[arg(long)]
+        force: bool,
+    },
+    /// Show the end of the log
+    Logs {
+        /// How many lines
+        #[arg(long, default_value_t = 50)]
+        lines: usize,
+        /// Only print the folder
+        #[arg(long)]
+        path: bool,
+    },
+}
+
+#[derive(Args)]
+struct InitArgs {
+    /// The POS's SQLite file
+    #[arg(long, value_name = "PATH")]
+    store: PathBuf,
+    /// The server's address
+    #[arg(long, value_name = "URL")]
+    server: String,
+    /// The server's protocol
+    #[arg(long, value_enum, default_value_t = ProtocolArg::Hub)]
+    protocol: ProtocolArg,
+    /// What people call this register [default: the machine's name]
+    #[arg(long)]
+    name: Option<String>,
+    /// What this register may do
+    #[arg(long, value_enum)]
+    role: Option<RoleArg>,
+    /// Permission to register, from whoever runs the server
+    #[arg(long, value_name = "T", env = "TILLSYNC_ENROLL_TOKEN", hide_env_values = true)]
+    enroll_token: Option<String>,
+    /// Where the agent keeps its state [default: a folder in the platform's data folder]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Where the API key is kept [default: keychain]
+    #[arg(long, value_enum)]
+    credentials: Option<CredentialsArg>,
+    /// Only these tables sync
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    tables: Option<Vec<String>>,
+    /// How a table's key is meant, such as products=global
+    #[arg(long, value_name = "TABLE=global", value_parser = parse_key)]
+    key: Vec<(String, tillsync_core::config::Key)>,
+    /// Take over a store whose other agent is gone for good
+    #[arg(long)]
+    take_over: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ProtocolArg {
+    Hub,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum RoleArg {
+    Register,
+    Manager,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum CredentialsArg {
+    Keychain,
+    File,
+}
+
+#[derive(Args)]
+struct OutboxArgs {
+    #[command(subcommand)]
+    action: Option<OutboxAction>,
+    /// Only changes that wait for a person
+    #[arg(long)]
+    parked: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum OutboxAction {
+    /// Send a refused change again
+    Retry {
+        /// Its number in the list
+        id: i64,
+    },
+    /// Give a refused change up; the server's row takes its place
+    Discard {
+        /// Its number in the list
+        id: i64,
+    },
+}
+
+fn parse_key(text: &str) -> Result<(String, tillsync_core::config::Key), String> {
+    match text.split_once('=') {
+        Some((table, "global")) if !table.is_empty() => Ok((table.to_owned(), tillsync_core::config::Key::Global)),
+        Some((_, other)) => Err(format!("`{other}` is not a kind of key that this version knows; use `global`")),
+        None => Err("write it like products=global".to_owned()),
+    }
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    if let Command::Init(args) = cli.command {
+        return init::init(cli.config, args);
+    }
+    let context = Context::load(cli.config)?;
+    match cli.command {
+        Command::Init(_) => Ok(ExitCode::SUCCESS),
+        Command::Run => run::run(&context),
+        Command::Sync { timeout } => sync::sync(&context, timeout),
+        Command::Status { json } => show::status(&context, json),
+        Command::Outbox(OutboxArgs { action: None, parked, json }) => outbox::list(&context, parked, json),
+        Command::Outbox(OutboxArgs { action: Some(OutboxAction::Retry { id }), .. }) => outbox::retry(&context, id),
+        Command::Outbox(OutboxArgs { action: Some(OutboxAction::Discard { id }), .. }) => outbox::discard(&context, id),
+        Command::Pause { period } => run::pause(&context, period.as_deref()),
+        Command::Resume => run::resume(&context),
+        Command::Verify { accept_deletes } => doctor::verify(&context, accept_deletes),
+        Command::Doctor => doctor::doctor(&context),
+        Command::Detach { force } => doctor::detach(&context, force),
+        Command::Logs { lines, path } => show::logs(&context, lines, path),
+    }
+}

@@ -1,0 +1,113 @@
+//! `tillsync outbox`: what waits, and what to do with what the server refused.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use serde::Serialize;
+
+use crate::agent::Agent;
+use crate::cli::context::Context;
+use crate::state::inbox;
+use crate::state::outbox::{self, Entry, Standing};
+
+/// Changes listed at once; a longer queue is summed up.
+const LIST_MAX: u32 = 1_000;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    id: Option<i64>,
+    event_id: Option<String>,
+    entity: &'a str,
+    key: &'a str,
+    operation: &'a str,
+    state: &'static str,
+    reason: Option<&'a str>,
+    updated_fields: Option<&'a [String]>,
+    at_ms: Option<i64>,
+}
+
+pub fn list(context: &Context, parked: bool, json: bool) -> anyhow::Result<ExitCode> {
+    let agent = context.agent()?;
+    let state = agent.state();
+    let mut entries = outbox::stuck(state.conn(), LIST_MAX)?;
+    if !parked {
+        entries.extend(outbox::sendable(state.conn(), 0, LIST_MAX)?);
+        entries.sort_by_key(|entry| entry.id);
+    }
+    let held = inbox::after(state.conn(), 0, LIST_MAX as usize)?;
+    let mut lines: Vec<Line<'_>> = entries.iter().map(line).collect();
+    lines.extend(held.iter().filter(|entry| entry.reason != inbox::Reason::Local).map(incoming_line));
+    if json {
+        println!("{}", serde_json::to_string_pretty(&lines)?);
+    } else if lines.is_empty() {
+        println!("{}", if parked { "nothing is parked" } else { "nothing waits" });
+    }
+    for line in lines.iter().filter(|_| !json) {
+        let id = line.id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+        println!(
+            "{id:>8}  {:<9} {:<8} {} {}  {}",
+            line.state,
+            line.operation,
+            line.entity,
+            line.key,
+            line.reason.unwrap_or_default()
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(entry: &Entry) -> Line<'_> {
+    Line {
+        id: Some(entry.id),
+        event_id: Some(entry.event_id.to_string()),
+        entity: &entry.entity,
+        key: &entry.key,
+        operation: entry.operation.as_str(),
+        state: entry.standing.as_str(),
+        reason: entry.reason.as_deref(),
+        updated_fields: entry.updated_fields.as_deref(),
+        at_ms: Some(entry.at_ms),
+    }
+}
+
+/// A row from the server that the store does not take; it is tried again by itself.
+fn incoming_line(entry: &inbox::Entry) -> Line<'_> {
+    Line {
+        id: None,
+        event_id: None,
+        entity: &entry.entity,
+        key: &entry.key,
+        operation: entry.operation.as_str(),
+        state: "incoming",
+        reason: entry.detail.as_deref(),
+        updated_fields: None,
+        at_ms: None,
+    }
+}
+
+pub fn retry(context: &Context, id: i64) -> anyhow::Result<ExitCode> {
+    let agent = context.agent()?;
+    stuck(&agent, id)?;
+    outbox::set_standing(agent.state().conn(), id, Standing::Waiting, None)?;
+    context.nudge();
+    println!("change {id} is sent again with the next sync");
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn discard(context: &Context, id: i64) -> anyhow::Result<ExitCode> {
+    let agent = context.agent()?;
+    let entry = stuck(&agent, id)?;
+    let folder = context.config.state_dir.join("discarded");
+    let export = agent.discard(&entry, &folder)?;
+    context.nudge();
+    println!("change {id} is given up; a copy is in {}", export.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn stuck(agent: &Agent, id: i64) -> anyhow::Result<Entry> {
+    match outbox::get(agent.state().conn(), id)? {
+        Some(entry) if matches!(entry.standing, Standing::Parked | Standing::Conflict) => Ok(entry),
+        Some(entry) => bail!("change {id} is {}, it needs nobody", entry.standing.as_str()),
+        None => bail!("there is no change {id}; `tillsync outbox --parked` lists what waits for a person"),
+    }
+}

@@ -1,0 +1,103 @@
+//! `tillsync run`, `pause`, `resume`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use tokio::sync::mpsc;
+
+use crate::agent::{Agent, now_ms};
+use crate::cli::context::Context;
+use crate::control::{self, Answer, Command};
+use crate::runtime::{Request, Runtime};
+use crate::state::marks;
+use crate::{logs, watch};
+
+/// Requests that wait for the loop; more wait at the sender.
+pub const REQUESTS_MAX: usize = 16;
+
+pub fn run(context: &Context) -> anyhow::Result<ExitCode> {
+    let Some(_lock) = context.lock()? else {
+        bail!("an agent is already running with the state folder {}", context.config.state_dir.display());
+    };
+    let agent = context.agent()?;
+    let _logs = logs::start(&context.config.state_dir, true)?;
+    agent.claim(false).map_err(|error| {
+        let problem = error.problem();
+        anyhow::anyhow!("{} {}", problem.text, problem.action)
+    })?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), store = %context.config.store.display(), server = context.config.server, "started");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(8)
+        .enable_all()
+        .build()
+        .context("the runtime cannot start")?;
+    runtime.block_on(serve(Arc::new(agent)))?;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(agent: Arc<Agent>) -> anyhow::Result<()> {
+    let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
+    let lane = Runtime::new(Arc::clone(&agent), true);
+    let _watch = watch::watch(&agent.config.store, &lane.hints());
+    let control = tokio::spawn(control::serve(Arc::clone(&agent), requests.clone()));
+    let stop = requests.clone();
+    let signals = tokio::spawn(async move {
+        if stop_signal().await.is_ok() {
+            let _ = stop.send(Request::Stop).await;
+        }
+    });
+    let ended = lane.run(inbox).await;
+    signals.abort();
+    if control.is_finished()
+        && let Ok(Err(error)) = control.await
+    {
+        tracing::warn!(%error, "the control socket could not be served");
+    }
+    Ok(ended?)
+}
+
+#[cfg(unix)]
+async fn stop_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        ended = tokio::signal::ctrl_c() => ended,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn stop_signal() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}
+
+pub fn pause(context: &Context, period: Option<&str>) -> anyhow::Result<ExitCode> {
+    let until_ms = period.map(|text| parse_period(text).map(|ms| now_ms() + ms)).transpose()?;
+    tell(context, &Command::Pause { until_ms }, |agent| Ok(marks::set(agent.state().conn(), marks::PAUSED, until_ms.unwrap_or(0))?))
+}
+
+pub fn resume(context: &Context) -> anyhow::Result<ExitCode> {
+    tell(context, &Command::Resume, |agent| Ok(marks::clear(agent.state().conn(), marks::PAUSED)?))
+}
+
+/// Tells the running agent, or notes it for the next one.
+fn tell(context: &Context, command: &Command, note: impl Fn(&Agent) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+    match context.ask(command)? {
+        Some(Answer::Failed(problem)) => bail!("{} {}", problem.text, problem.action),
+        Some(_) => {}
+        None => note(&context.agent()?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn parse_period(text: &str) -> anyhow::Result<i64> {
+    let span: jiff::SignedDuration = text.parse().with_context(|| format!("`{text}` is no time; write it like 30m or 1h"))?;
+    let ms = i64::try_from(span.as_millis()).unwrap_or(i64::MAX / 4);
+    if ms <= 0 {
+        bail!("`{text}` is no time to pause for; write it like 30m or 1h");
+    }
+    Ok(ms)
+}

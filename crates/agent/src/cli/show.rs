@@ -1,0 +1,67 @@
+//! `tillsync status` and `logs`.
+
+use std::process::ExitCode;
+
+use crate::agent::now_ms;
+use crate::cli::context::Context;
+use crate::control::{Answer, Command};
+use crate::logs;
+use crate::status::Status;
+
+pub fn status(context: &Context, json: bool) -> anyhow::Result<ExitCode> {
+    // A running agent answers for itself; while it starts or stops, the state does.
+    let status = match context.ask(&Command::Status) {
+        Ok(Some(Answer::Status(status))) => *status,
+        _ => context.agent()?.status(context.is_running())?,
+    };
+    if json {
+        println!("{}", serde_json::to_string_pretty(&status)?);
+    } else {
+        print(&status);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(status: &Status) {
+    println!("{}", status.sentence);
+    println!("  register   {}", status.name);
+    println!("  store      {}", status.store.display());
+    println!("  server     {}", status.server);
+    println!("  pending    {}", with_age(status.pending, status.oldest_pending_ms));
+    println!("  parked     {}", status.parked);
+    println!("  conflicts  {}", status.conflicts);
+    println!("  last sync  {}", status.last_sync_ms.map_or_else(|| "never".to_owned(), ago));
+    if let Some(full) = status.full_sync {
+        println!("  full sync  {} of {} rows", full.done, full.total);
+    }
+    for problem in &status.problems {
+        println!("  - {} {}", problem.text, problem.action);
+    }
+}
+
+fn with_age(count: u64, oldest_ms: Option<i64>) -> String {
+    match oldest_ms {
+        Some(oldest) => format!("{count}, the oldest {}", ago(oldest)),
+        None => count.to_string(),
+    }
+}
+
+fn ago(unix_ms: i64) -> String {
+    match (now_ms() - unix_ms) / 1000 {
+        ..=1 => "just now".to_owned(),
+        seconds @ 2..=119 => format!("{seconds} s ago"),
+        seconds @ 120..=7199 => format!("{} min ago", seconds / 60),
+        seconds => format!("{} h ago", seconds / 3600),
+    }
+}
+
+pub fn logs(context: &Context, lines: usize, path: bool) -> anyhow::Result<ExitCode> {
+    if path {
+        println!("{}", logs::folder(&context.config.state_dir).display());
+    } else {
+        for line in logs::tail(&context.config.state_dir, lines)? {
+            println!("{line}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,108 @@
+//! `tillsync sync`: by the running agent, or by this process when none runs.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::agent::Agent;
+use crate::cli::context::Context;
+use crate::cli::run::REQUESTS_MAX;
+use crate::control::{Answer, Command, Ended};
+use crate::logs;
+use crate::runtime::{Request, Runtime};
+use crate::status::Status;
+
+const UNREACHABLE: u8 = 2;
+const NEEDS_A_PERSON: u8 = 3;
+const NOT_AUTHORISED: u8 = 4;
+
+/// How often the progress is drawn.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+pub fn sync(context: &Context, timeout_s: u64) -> anyhow::Result<ExitCode> {
+    let timeout_ms = timeout_s.saturating_mul(1000);
+    let (ended, status) = match context.lock()? {
+        None => by_the_running_agent(context, timeout_ms)?,
+        Some(_lock) => {
+            let agent = Arc::new(context.agent()?);
+            agent.claim(false).map_err(|error| anyhow::anyhow!("{} {}", error.problem().text, error.problem().action))?;
+            let _logs = logs::start(&context.config.state_dir, false)?;
+            (here(&agent, Duration::from_millis(timeout_ms))?, agent.status(true)?)
+        }
+    };
+    report(&ended, &status)
+}
+
+fn by_the_running_agent(context: &Context, timeout_ms: u64) -> anyhow::Result<(Ended, Status)> {
+    let Some(Answer::Synced { ended }) = context.ask(&Command::Sync { timeout_ms })? else {
+        bail!("another process uses the state folder but does not answer; try again in a moment");
+    };
+    Ok((ended, context.agent()?.status(true)?))
+}
+
+fn here(agent: &Arc<Agent>, timeout: Duration) -> anyhow::Result<Ended> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(8).enable_all().build()?;
+    runtime.block_on(async {
+        let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
+        let (answer, ended) = oneshot::channel();
+        let lane = Runtime::new(Arc::clone(agent), false);
+        requests.send(Request::Sync { timeout, answer }).await?;
+        let progress = tokio::spawn(draw_progress(Arc::clone(agent)));
+        let running = tokio::spawn(lane.run(inbox));
+        let ended = ended.await;
+        progress.abort();
+        drop(requests);
+        running.await??;
+        Ok(ended.map_or_else(|_| Ended::Unreachable("it was stopped".to_owned()), Ended::from))
+    })
+}
+
+/// A bar on a terminal; plain lines every few seconds otherwise.
+async fn draw_progress(agent: Arc<Agent>) {
+    const LINE_EVERY: u32 = 10;
+    let terminal = std::io::stderr().is_terminal();
+    let bar = ProgressBar::no_length();
+    let style =
+        ProgressStyle::with_template("{bar:30} {pos}/{len} rows, {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style);
+    for tick in 1.. {
+        tokio::time::sleep(PROGRESS_EVERY).await;
+        let Ok(status) = tokio::task::block_in_place(|| agent.status(true)) else { continue };
+        let Some(full) = status.full_sync else { continue };
+        if terminal {
+            bar.set_length(full.total);
+            bar.set_position(full.done);
+        } else if tick % LINE_EVERY == 0 {
+            eprintln!("{} of {} rows", full.done, full.total);
+        }
+    }
+}
+
+fn report(ended: &Ended, status: &Status) -> anyhow::Result<ExitCode> {
+    let stuck = status.parked + status.conflicts;
+    match ended {
+        Ended::Settled if stuck > 0 => {
+            println!("{stuck} waiting for a person; see `tillsync outbox --parked`");
+            Ok(ExitCode::from(NEEDS_A_PERSON))
+        }
+        Ended::Settled => {
+            println!("Up to date");
+            Ok(ExitCode::SUCCESS)
+        }
+        Ended::Paused => bail!("syncing is paused; run `tillsync resume` first"),
+        Ended::Unreachable(why) => {
+            eprintln!("{} was not reached: {why}. {} changes are kept and sent later.", status.server, status.pending);
+            Ok(ExitCode::from(UNREACHABLE))
+        }
+        Ended::NotAuthorised(why) => {
+            eprintln!("{} refuses this register: {why}. {} changes are kept.", status.server, status.pending);
+            Ok(ExitCode::from(NOT_AUTHORISED))
+        }
+        Ended::Failed(problem) => bail!("{} {}", problem.text, problem.action),
+    }
+}

@@ -1,0 +1,5 @@
+//! The `tillsync` command.
+
+fn main() -> std::process::ExitCode {
+    tillsync_agent::cli::main()
+}

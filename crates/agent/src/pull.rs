@@ -1,0 +1,81 @@
+//! Pull: server → a page in memory. The page reaches the store by apply; until then only the server has it, which is enough.
+
+use tillsync_core::sync::{Pulled, Trouble};
+
+use crate::agent::{Agent, AgentError, now_ms};
+use crate::remote::{Incoming, PullQuery, PullReply, PulledPage};
+use crate::state::marks;
+
+/// A page that waits to be applied.
+#[derive(Debug)]
+pub struct Page {
+    /// What is left of it.
+    pub changes: Vec<Incoming>,
+    /// The cursor after it.
+    pub cursor: i64,
+    /// Whether the server had more.
+    pub more: bool,
+}
+
+impl Agent {
+    /// Fetches the next page and keeps it for apply.
+    pub async fn pull(&self, wait_ms: u64) -> Result<Pulled, AgentError> {
+        let Some((device_id, cursor)) = self.identity()? else {
+            return Ok(Pulled::Trouble(Trouble::Unauthorized("this register is not enrolled".to_owned())));
+        };
+        let own = marks::get(self.state().conn(), marks::PULL_OWN)?.unwrap_or(false);
+        let reply = self.remote.pull(&device_id, PullQuery { cursor, exclude_own: !own, wait_ms }).await;
+        self.faults.point("page pulled")?;
+        match reply {
+            PullReply::Trouble(trouble) => Ok(Pulled::Trouble(trouble)),
+            PullReply::Page(page) => tokio::task::block_in_place(|| self.take_page(page, cursor)),
+        }
+    }
+
+    fn take_page(&self, page: PulledPage, asked_from: i64) -> Result<Pulled, AgentError> {
+        let mut store = self.store();
+        self.server_answers()?;
+        let (known_epoch, cursor) = {
+            let state = self.state();
+            (marks::get::<String>(state.conn(), marks::EPOCH)?, marks::get(state.conn(), marks::CURSOR)?.unwrap_or(0))
+        };
+        if cursor != asked_from {
+            // The store went back in time while the request was on its way.
+            return Ok(Pulled::Interrupted);
+        }
+        let other_epoch = known_epoch.is_some() && page.epoch.is_some() && known_epoch != page.epoch;
+        let behind = page.head.is_some_and(|head| head < asked_from);
+        if other_epoch || behind {
+            self.server_was_reset(&mut store, page.epoch.as_deref(), page.head.unwrap_or(0))?;
+            return Ok(Pulled::Interrupted);
+        }
+        self.note_progress(&page)?;
+        if page.changes.is_empty() && page.cursor == asked_from {
+            return Ok(Pulled::Nothing);
+        }
+        let more = page.more;
+        let empty = page.changes.is_empty();
+        store.page = Some(Page { changes: page.changes, cursor: page.cursor, more });
+        if empty && !more {
+            // Only the cursor moved, past this register's own changes.
+            return self.apply_page(&mut store).map(|_| Pulled::Nothing);
+        }
+        Ok(Pulled::Page { more })
+    }
+
+    fn note_progress(&self, page: &PulledPage) -> Result<(), AgentError> {
+        let state = self.state();
+        if let Some(head) = page.head {
+            marks::set(state.conn(), marks::HEAD, head)?;
+        }
+        if let Some(epoch) = &page.epoch {
+            marks::set(state.conn(), marks::EPOCH, epoch)?;
+        }
+        if !page.more && page.changes.is_empty() {
+            marks::set(state.conn(), marks::CAUGHT_UP, true)?;
+            marks::clear(state.conn(), marks::PULL_OWN)?;
+            marks::set(state.conn(), marks::LAST_SYNC_MS, now_ms())?;
+        }
+        Ok(())
+    }
+}

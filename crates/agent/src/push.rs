@@ -1,0 +1,262 @@
+//! Push: outbox → server. A batch is marked as sent before it goes, so that after a crash nobody takes it for unsent; every change
+//! gets its own verdict.
+
+use std::collections::HashSet;
+
+use rusqlite::{Connection, Transaction};
+use tillsync_core::change::{Operation, Verdict};
+use tillsync_core::row::Row;
+use tillsync_core::sync::{Pushed, Trouble};
+
+use crate::agent::{Agent, AgentError, StoreSide, now_ms};
+use crate::remote::{Answer, Outgoing, PushReply};
+use crate::state::outbox::{Entry, Standing};
+use crate::state::{inbox, marks, outbox, shadow};
+use crate::store::schema::Schema;
+use crate::upload::Upload;
+
+/// The largest batch that the hub takes and that still gets through a slow line in good time.
+pub const BATCH_MAX: u32 = 2_000;
+
+/// A batch stops growing at this many bytes of rows (one row may exceed it).
+const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Parked changes looked at when deciding what waits behind them.
+const STUCK_MAX: u32 = 10_000;
+
+/// Entries read at a time while looking for ones that may be sent.
+const READ_AHEAD: u32 = 1_000;
+
+/// What is about to be sent.
+#[derive(Debug)]
+enum Batch {
+    /// From the outbox, by outbox id.
+    Changes(Vec<i64>),
+    /// Rows of the first full sync.
+    Upload(Upload),
+}
+
+impl Agent {
+    /// Sends the next batch: waiting changes first, then rows of the first full sync.
+    pub async fn push(&self, changes_max: u32) -> Result<Pushed, AgentError> {
+        let Some((device_id, cursor)) = self.identity()? else {
+            return Ok(Pushed::Trouble(Trouble::Unauthorized("this register is not enrolled".to_owned())));
+        };
+        let Some((batch, outgoing)) = tokio::task::block_in_place(|| self.next_batch(changes_max))? else {
+            return Ok(Pushed::Nothing);
+        };
+        self.faults.point("batch marked")?;
+        let started = now_ms();
+        let reply = self.remote.push(&device_id, cursor, &outgoing).await;
+        self.faults.point("batch answered")?;
+        tokio::task::block_in_place(|| self.record_reply(&batch, &outgoing, reply, now_ms() - started))
+    }
+
+    /// The device id and the cursor, once the register is enrolled.
+    pub(crate) fn identity(&self) -> Result<Option<(String, i64)>, AgentError> {
+        let state = self.state();
+        let device_id: Option<String> = marks::get(state.conn(), marks::DEVICE_ID)?;
+        let cursor = marks::get(state.conn(), marks::CURSOR)?.unwrap_or(0);
+        Ok(device_id.map(|id| (id, cursor)))
+    }
+
+    fn next_batch(&self, changes_max: u32) -> Result<Option<(Batch, Vec<Outgoing>)>, AgentError> {
+        let schema = self.store().schema.clone();
+        let entries = self.select(&schema, changes_max)?;
+        if entries.is_empty() {
+            let upload = self.next_upload(changes_max)?;
+            return Ok(upload.map(|(upload, outgoing)| (Batch::Upload(upload), outgoing)));
+        }
+        let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
+        let mut state = self.state();
+        let tx = state.write()?;
+        for id in &ids {
+            outbox::set_standing(&tx, *id, Standing::Sent, None)?;
+        }
+        let outgoing = entries.into_iter().map(|entry| outgoing(&tx, entry)).collect::<Result<_, _>>()?;
+        tx.commit()?;
+        Ok(Some((Batch::Changes(ids), outgoing)))
+    }
+
+    /// The next changes in order. What is about a row with a parked change waits behind it, and so do children of such a row.
+    fn select(&self, schema: &Schema, changes_max: u32) -> Result<Vec<Entry>, AgentError> {
+        let state = self.state();
+        let mut blocked: HashSet<(String, String)> =
+            outbox::stuck(state.conn(), STUCK_MAX)?.into_iter().map(|entry| (entry.entity, entry.key)).collect();
+        let mut selected = Vec::new();
+        let mut bytes = 0;
+        let mut after = 0;
+        loop {
+            let entries = outbox::sendable(state.conn(), after, changes_max.min(READ_AHEAD))?;
+            let Some(last) = entries.last() else { return Ok(selected) };
+            after = last.id;
+            for entry in entries {
+                if !blocked.is_empty() && is_blocked(schema, &blocked, &entry) {
+                    blocked.insert((entry.entity, entry.key));
+                    continue;
+                }
+                bytes += entry.data.len();
+                if !selected.is_empty() && (bytes > BATCH_BYTES_MAX || selected.len() >= changes_max as usize) {
+                    return Ok(selected);
+                }
+                selected.push(entry);
+            }
+        }
+    }
+
+    fn record_reply(&self, batch: &Batch, outgoing: &[Outgoing], reply: PushReply, took_ms: i64) -> Result<Pushed, AgentError> {
+        match reply {
+            PushReply::Answers(answers) => {
+                self.record_answers(batch, outgoing, &answers)?;
+                self.faults.point("verdicts recorded")?;
+                self.server_answers()?;
+                Ok(Pushed::Done { more: true, took_ms })
+            }
+            PushReply::Refused(why) if outgoing.len() > 1 => {
+                tracing::warn!(changes = outgoing.len(), why, "batch refused");
+                self.stand_all(batch, Standing::Waiting)?;
+                Ok(Pushed::Refused)
+            }
+            PushReply::Refused(why) => {
+                let refused = Answer { verdict: Some(Verdict::Rejected), version: None, server_data: None, reason: Some(why) };
+                self.record_answers(batch, outgoing, &[refused])?;
+                Ok(Pushed::Done { more: true, took_ms })
+            }
+            PushReply::Trouble(trouble) => {
+                self.stand_all(batch, Standing::Unknown)?;
+                Ok(Pushed::Trouble(trouble))
+            }
+        }
+    }
+
+    fn stand_all(&self, batch: &Batch, standing: Standing) -> Result<(), AgentError> {
+        let Batch::Changes(ids) = batch else { return Ok(()) };
+        let mut state = self.state();
+        let tx = state.write()?;
+        for id in ids {
+            outbox::set_standing(&tx, *id, standing, None)?;
+        }
+        Ok(tx.commit()?)
+    }
+
+    fn record_answers(&self, batch: &Batch, outgoing: &[Outgoing], answers: &[Answer]) -> Result<(), AgentError> {
+        let store = self.store();
+        let mut state = self.state();
+        let tx = state.write()?;
+        let now = now_ms();
+        match batch {
+            Batch::Changes(ids) => {
+                for ((id, change), answer) in ids.iter().zip(outgoing).zip(answers) {
+                    record_answer(&tx, &store, *id, change, answer, now)?;
+                }
+            }
+            Batch::Upload(upload) => upload.record(&tx, &store, outgoing, answers, now)?,
+        }
+        let stored = answers.iter().filter(|answer| answer.verdict.is_some_and(is_stored)).count();
+        marks::add(&tx, marks::SENT, stored as i64)?;
+        tx.commit()?;
+        tracing::info!(sent = outgoing.len(), stored, "pushed");
+        self.inbox_due.store(true, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Whether the server has the change, in whatever way.
+pub(crate) fn is_stored(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Applied | Verdict::Duplicate | Verdict::Merged)
+}
+
+fn outgoing(conn: &Connection, entry: Entry) -> Result<Outgoing, AgentError> {
+    let number: Option<i64> = rusqlite::OptionalExtension::optional(conn.query_row(
+        "SELECT number FROM entities WHERE name = ?1",
+        [&entry.entity],
+        |row| row.get(0),
+    ))?;
+    let kept = number.map(|number| shadow::get(conn, number, &entry.key)).transpose()?.flatten();
+    let base_version = kept.map(|kept| kept.version()).filter(|version| *version > 0);
+    Ok(Outgoing {
+        event_id: entry.event_id,
+        entity: entry.entity,
+        key: entry.key,
+        operation: entry.operation,
+        data: entry.data,
+        updated_fields: entry.updated_fields,
+        base_version,
+        at_ms: entry.at_ms,
+    })
+}
+
+fn is_blocked(schema: &Schema, blocked: &HashSet<(String, String)>, entry: &Entry) -> bool {
+    if blocked.contains(&(entry.entity.clone(), entry.key.clone())) {
+        return true;
+    }
+    let (Some(table), Ok(row)) = (schema.table(&entry.entity), serde_json::from_str::<Row>(&entry.data)) else {
+        return false;
+    };
+    table.parents.iter().any(|parent| {
+        let key: Vec<_> = parent.columns.iter().filter_map(|column| row.get(column).cloned()).collect();
+        blocked.contains(&(parent.table.clone(), tillsync_core::key::entity_id(&key)))
+    })
+}
+
+fn record_answer(
+    tx: &Transaction<'_>,
+    store: &StoreSide,
+    id: i64,
+    change: &Outgoing,
+    answer: &Answer,
+    now: i64,
+) -> Result<(), AgentError> {
+    let Some(verdict) = answer.verdict else {
+        return Ok(outbox::set_standing(tx, id, Standing::Unknown, None)?);
+    };
+    match verdict {
+        Verdict::Applied | Verdict::Duplicate => {
+            outbox::confirm(tx, id, answer.version, now)?;
+            settle_version(tx, store, change, answer.version)?;
+        }
+        Verdict::Merged => {
+            outbox::confirm(tx, id, answer.version, now)?;
+            hold_server_row(tx, change, answer, now)?;
+        }
+        Verdict::Conflict => {
+            outbox::set_standing(tx, id, Standing::Conflict, answer.reason.as_deref())?;
+            hold_server_row(tx, change, answer, now)?;
+        }
+        Verdict::Rejected => {
+            tracing::warn!(entity = change.entity, reason = answer.reason, "change refused by the server");
+            outbox::set_standing(tx, id, Standing::Parked, answer.reason.as_deref())?;
+        }
+    }
+    Ok(())
+}
+
+/// The row is on the server in this version, with nothing in it that the register does not have.
+pub(crate) fn settle_version(
+    tx: &Transaction<'_>,
+    store: &StoreSide,
+    change: &Outgoing,
+    version: Option<i64>,
+) -> Result<(), AgentError> {
+    let (Some(entity), Some(version)) = (store.entities.get(&change.entity), version) else { return Ok(()) };
+    shadow::set_version(tx, entity.number, &change.key, version)?;
+    if change.operation == Operation::Delete && !outbox::has_unsent(tx, &change.entity, &change.key)? {
+        shadow::remove_deleted(tx, entity.number, &change.key)?;
+    }
+    Ok(inbox::release(tx, &change.entity, &change.key, version)?)
+}
+
+/// The server's row goes to the inbox and reaches the store when the register has nothing unsent about it.
+pub(crate) fn hold_server_row(tx: &Transaction<'_>, change: &Outgoing, answer: &Answer, now: i64) -> Result<(), AgentError> {
+    let Some(version) = answer.version else { return Ok(()) };
+    let held = inbox::Entry {
+        entity: change.entity.clone(),
+        key: change.key.clone(),
+        change_id: version,
+        operation: if answer.server_data.is_some() { Operation::Update } else { Operation::Delete },
+        data: answer.server_data.clone(),
+        reason: inbox::Reason::Local,
+        detail: None,
+    };
+    Ok(inbox::hold(tx, &held, now)?)
+}

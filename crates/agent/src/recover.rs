@@ -1,0 +1,183 @@
+//! What a visit may find wrong with the store, and how the agent gets over it: a changed schema, a lost journal, a restored file.
+
+use rusqlite::Connection;
+use tillsync_core::problem::Problem;
+use uuid::Uuid;
+
+use crate::agent::{Agent, AgentError, StoreSide};
+use crate::state::{inbox, marks as state_marks, outbox, shadow, upload};
+use crate::store::{StoreError, journal, marks, open, schema};
+
+/// Numbers left out after a restore, so that no sequence number that may have been used is used again.
+const SEQUENCE_GAP: i64 = 1_000_000;
+
+/// What a visit found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// The schema is not the one that is known.
+    Schema,
+    /// The journal or the marks are gone: a "reset database" function, most likely.
+    JournalLost,
+    /// The store is an older copy of itself, or a copy of another register's.
+    Restored,
+}
+
+impl Agent {
+    /// Looks whether the store is as the agent left it.
+    pub(crate) fn examine(&self, conn: &Connection, store: &StoreSide) -> rusqlite::Result<Option<Finding>> {
+        if schema::version(conn)? != store.schema.version || store.schema.version == 0 {
+            return Ok(Some(Finding::Schema));
+        }
+        let state = self.state();
+        let mine: Option<String> = state_marks::get(state.conn(), state_marks::INCARNATION)?;
+        let theirs: Option<String> = marks::get(conn, marks::INCARNATION)?;
+        let Some(theirs) = theirs else {
+            return Ok(Some(Finding::JournalLost));
+        };
+        let captured: i64 = state_marks::get(state.conn(), state_marks::CAPTURED_SEQ)?.unwrap_or(0);
+        let cursor: i64 = state_marks::get(state.conn(), state_marks::CURSOR)?.unwrap_or(0);
+        let store_cursor: i64 = marks::get(conn, marks::CURSOR)?.unwrap_or(0);
+        let behind = journal::last(conn)? < captured || store_cursor < cursor;
+        Ok((mine.as_deref() != Some(&theirs) || behind).then_some(Finding::Restored))
+    }
+
+    /// Gets over a finding.
+    pub(crate) fn recover(&self, store: &mut StoreSide, finding: Finding) -> Result<(), AgentError> {
+        tracing::info!(?finding, "recovering");
+        match finding {
+            Finding::Schema => self.recover_schema(store),
+            Finding::JournalLost => self.recover_journal(store),
+            Finding::Restored => self.recover_restored(store),
+        }
+    }
+
+    /// Reads the schema again and puts back what is missing. Rows of a table whose triggers were missing may have changed unseen.
+    pub(crate) fn recover_schema(&self, store: &mut StoreSide) -> Result<(), AgentError> {
+        let installed = self.install(store)?;
+        if installed.journal {
+            return self.recover_journal(store);
+        }
+        if !installed.tables.is_empty() {
+            tracing::info!(tables = ?installed.tables, "triggers put back");
+            state_marks::set(self.state().conn(), state_marks::SCAN_DUE, true)?;
+        }
+        Ok(())
+    }
+
+    fn recover_journal(&self, store: &mut StoreSide) -> Result<(), AgentError> {
+        self.install(store)?;
+        let (captured, cursor, epoch, incarnation, owner) = {
+            let state = self.state();
+            let conn = state.conn();
+            (
+                state_marks::get::<i64>(conn, state_marks::CAPTURED_SEQ)?.unwrap_or(0),
+                state_marks::get::<i64>(conn, state_marks::CURSOR)?.unwrap_or(0),
+                state_marks::get::<String>(conn, state_marks::EPOCH)?,
+                state_marks::get::<String>(conn, state_marks::INCARNATION)?,
+                state_marks::get::<String>(conn, state_marks::AGENT_ID)?,
+            )
+        };
+        let first_time = incarnation.is_none();
+        let incarnation = incarnation.unwrap_or_else(|| Uuid::new_v4().to_string());
+        let conn = open::writer(&self.config.store)?;
+        let write = || {
+            conn.execute_batch("BEGIN IMMEDIATE")?;
+            journal::lift(&conn, captured)?;
+            marks::set(&conn, marks::INCARNATION, &incarnation)?;
+            marks::set(&conn, marks::OWNER, owner)?;
+            marks::set(&conn, marks::OWNER_STATE_DIR, self.config.state_dir.to_string_lossy())?;
+            marks::set(&conn, marks::STORE_PATH, self.config.store.to_string_lossy())?;
+            marks::set(&conn, marks::CURSOR, cursor)?;
+            marks::set(&conn, marks::EPOCH, epoch)?;
+            conn.execute_batch("COMMIT")
+        };
+        write().map_err(|error| self.store_error(error))?;
+        store.schema.version = schema::version(&conn).map_err(|error| self.store_error(error))?;
+        state_marks::set(self.state().conn(), state_marks::INCARNATION, incarnation)?;
+        if !first_time {
+            state_marks::set(self.state().conn(), state_marks::SCAN_DUE, true)?;
+            self.notice(&Problem::journal_lost("its tables"))?;
+        }
+        Ok(())
+    }
+
+    /// The store went back in time. What the server wrote since is pulled again, this register's own changes included; until that
+    /// is done nothing is captured, and then every row is compared.
+    fn recover_restored(&self, store: &mut StoreSide) -> Result<(), AgentError> {
+        let conn = open::writer(&self.config.store)?;
+        let wrap = |error| self.store_error(error);
+        let owner: Option<String> = marks::get(&conn, marks::OWNER).map_err(wrap)?;
+        let (mine, captured, epoch) = {
+            let state = self.state();
+            (
+                state_marks::get::<String>(state.conn(), state_marks::AGENT_ID)?,
+                state_marks::get::<i64>(state.conn(), state_marks::CAPTURED_SEQ)?.unwrap_or(0),
+                state_marks::get::<String>(state.conn(), state_marks::EPOCH)?,
+            )
+        };
+        if owner != mine {
+            let state_dir = marks::get(&conn, marks::OWNER_STATE_DIR).map_err(wrap)?.unwrap_or_default();
+            return Err(StoreError::Owned { store: self.config.store.clone(), state_dir }.into());
+        }
+        let same_epoch = marks::get::<String>(&conn, marks::EPOCH).map_err(wrap)? == epoch;
+        let cursor = if same_epoch { marks::get(&conn, marks::CURSOR).map_err(wrap)?.unwrap_or(0) } else { 0 };
+        let oldest: Option<i64> = conn.query_row("SELECT min(seq) FROM _tillsync_journal", [], |row| row.get(0)).map_err(wrap)?;
+        let incarnation = Uuid::new_v4().to_string();
+        {
+            let mut state = self.state();
+            let tx = state.write()?;
+            shadow::forget_after(&tx, cursor)?;
+            for entry in outbox::sendable(&tx, 0, u32::MAX)? {
+                if let Some(entity) = store.entities.get(&entry.entity) {
+                    shadow::remove(&tx, entity.number, &entry.key)?;
+                }
+            }
+            state_marks::set(&tx, state_marks::CURSOR, cursor)?;
+            state_marks::set(&tx, state_marks::PULL_OWN, true)?;
+            state_marks::set(&tx, state_marks::CAUGHT_UP, false)?;
+            state_marks::set(&tx, state_marks::SCAN_DUE, true)?;
+            // Everything in the restored journal counts as new: nobody knows which entries came after the restore.
+            state_marks::set(&tx, state_marks::CAPTURED_SEQ, oldest.map_or(0, |seq| seq - 1))?;
+            state_marks::set(&tx, state_marks::INCARNATION, &incarnation)?;
+            tx.commit()?;
+        }
+        store.page = None;
+        let write = || {
+            conn.execute_batch("BEGIN IMMEDIATE")?;
+            let last = journal::last(&conn)?;
+            journal::lift(&conn, captured.max(last) + SEQUENCE_GAP)?;
+            marks::set(&conn, marks::INCARNATION, &incarnation)?;
+            marks::set(&conn, marks::CURSOR, cursor)?;
+            conn.execute_batch("COMMIT")
+        };
+        write().map_err(wrap)?;
+        self.notice(&Problem::store_restored())
+    }
+
+    /// The server counts anew: everything is compared with it again, and what it had confirmed since is sent again.
+    pub(crate) fn server_was_reset(&self, store: &mut StoreSide, epoch: Option<&str>, head: i64) -> Result<(), AgentError> {
+        let conn = open::writer(&self.config.store)?;
+        {
+            let mut state = self.state();
+            let tx = state.write()?;
+            let same_epoch = state_marks::get::<String>(&tx, state_marks::EPOCH)?.as_deref() == epoch;
+            outbox::resend_after(&tx, if same_epoch { head } else { 0 })?;
+            shadow::reset_versions(&tx)?;
+            upload::reset(&tx)?;
+            for entry in inbox::after(&tx, 0, usize::MAX >> 1)? {
+                inbox::release(&tx, &entry.entity, &entry.key, i64::MAX)?;
+            }
+            state_marks::set(&tx, state_marks::CURSOR, 0)?;
+            state_marks::set(&tx, state_marks::EPOCH, epoch)?;
+            state_marks::set(&tx, state_marks::CAUGHT_UP, false)?;
+            tx.commit()?;
+        }
+        store.page = None;
+        let write = || {
+            marks::set(&conn, marks::CURSOR, 0)?;
+            marks::set(&conn, marks::EPOCH, epoch)
+        };
+        write().map_err(|error| self.store_error(error))?;
+        self.notice(&Problem::server_reset())
+    }
+}

@@ -1,0 +1,164 @@
+//! The hub's protocol: pure encoding and decoding.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tillsync_core::change::Verdict;
+use tillsync_core::wire::hub::{
+    PULL_LIMIT_MAX, PullRequest, PullResponse, PushChange, PushError, PushRequest, PushResponse, PushResult, RegisterRequest,
+    RegisterResponse,
+};
+
+use crate::credentials::Key;
+use crate::remote::transport::Request;
+use crate::remote::{Answer, Incoming, Outgoing, PullQuery, PulledPage, RegisterReply};
+
+/// `POST /sync/register`.
+pub fn encode_register(request: &RegisterRequest) -> Request {
+    Request::new("/sync/register", serde_json::to_vec(request).expect("a registration encodes"))
+}
+
+/// The answer to a registration.
+pub fn decode_register(body: &[u8]) -> RegisterReply {
+    match serde_json::from_slice::<RegisterResponse>(body) {
+        Ok(answer) => RegisterReply::Registered { device_id: answer.device.id, key: Key::from(answer.api_key) },
+        Err(error) => RegisterReply::Refused(format!("the answer to the registration cannot be understood: {error}")),
+    }
+}
+
+/// `POST /sync/push`.
+pub fn encode_push(cursor: i64, batch: &[Outgoing]) -> Request {
+    let changes = batch.iter().enumerate().map(|(place, change)| PushChange {
+        id: place as i64 + 1,
+        operation: change.operation,
+        entity_type: change.entity.clone(),
+        entity_id: change.key.clone(),
+        timestamp: change.at_ms,
+        data: RawValue::from_string(change.data.clone()).ok(),
+        event_id: Some(change.event_id),
+        base_version: change.base_version,
+        updated_fields: change.updated_fields.clone(),
+    });
+    let request = PushRequest { device_id: None, api_key: None, cursor_id: cursor, changes: changes.collect() };
+    Request::new("/sync/push", serde_json::to_vec(&request).expect("a push encodes"))
+}
+
+/// One answer per change of the batch, in its order.
+pub fn decode_push(body: &[u8], batch: &[Outgoing]) -> Result<Vec<Answer>, String> {
+    let response: PushResponse =
+        serde_json::from_slice(body).map_err(|error| format!("the answer to a push is damaged: {error}"))?;
+    if !response.success {
+        return Err("the answer to a push says neither yes nor why not".to_owned());
+    }
+    let mut results: HashMap<i64, PushResult> = response.results.into_iter().map(|result| (result.id, result)).collect();
+    let errors: HashMap<i64, PushError> = response.errors.into_iter().map(|error| (error.change_id, error)).collect();
+    let judged_by_error = results.is_empty();
+    let answers = (1..=batch.len() as i64).map(|id| match (results.remove(&id), errors.get(&id)) {
+        (Some(result), _) => Answer {
+            verdict: Some(result.status),
+            version: result.version,
+            server_data: result.server_data.map(|data| data.get().to_owned()),
+            reason: result.error,
+        },
+        (None, Some(error)) => {
+            Answer { verdict: Some(Verdict::Rejected), version: None, server_data: None, reason: Some(error.error.clone()) }
+        }
+        // A server of the original protocol names only what it did not store.
+        (None, None) => {
+            Answer { verdict: judged_by_error.then_some(Verdict::Applied), version: None, server_data: None, reason: None }
+        }
+    });
+    Ok(answers.collect())
+}
+
+/// `POST /sync/pull`.
+pub fn encode_pull(query: PullQuery) -> Request {
+    let request = PullRequest {
+        device_id: None,
+        api_key: None,
+        from_cursor_id: query.cursor,
+        limit: Some(PULL_LIMIT_MAX),
+        exclude_own: query.exclude_own,
+        entity_types: None,
+        wait_ms: (query.wait_ms > 0).then_some(query.wait_ms),
+    };
+    let mut request = Request::new("/sync/pull", serde_json::to_vec(&request).expect("a pull encodes"));
+    request.wait = Duration::from_millis(query.wait_ms);
+    request
+}
+
+/// A page. A cursor that goes back or stands still although there is more would pull for ever.
+pub fn decode_pull(body: &[u8], asked_from: i64) -> Result<PulledPage, String> {
+    let response: PullResponse =
+        serde_json::from_slice(body).map_err(|error| format!("the answer to a pull is damaged: {error}"))?;
+    if !response.success {
+        return Err("the answer to a pull says neither yes nor why not".to_owned());
+    }
+    if !response.changes.is_sorted_by(|a, b| a.id < b.id) {
+        return Err("the changes of a pull are out of order".to_owned());
+    }
+    let last = response.changes.last().map_or(asked_from, |change| change.id);
+    let cursor = response.new_cursor_id.max(last).max(asked_from);
+    let changes = response.changes.into_iter().map(|change| Incoming {
+        id: change.id,
+        entity: change.entity_type,
+        key: change.entity_id,
+        operation: change.operation,
+        data: change.data.map(|data| data.get().to_owned()).filter(|data| data != "null"),
+    });
+    Ok(PulledPage {
+        changes: changes.collect(),
+        more: response.has_more && cursor > asked_from,
+        cursor,
+        head: response.head_cursor_id,
+        epoch: response.epoch,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tillsync_core::change::Operation;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn batch(size: usize) -> Vec<Outgoing> {
+        let change = Outgoing {
+            event_id: Uuid::nil(),
+            entity: "sales".into(),
+            key: "1".into(),
+            operation: Operation::Create,
+            data: "{}".into(),
+            updated_fields: None,
+            base_version: None,
+            at_ms: 0,
+        };
+        vec![change; size]
+    }
+
+    fn verdicts(body: &str, size: usize) -> Vec<Option<Verdict>> {
+        decode_push(body.as_bytes(), &batch(size)).unwrap().into_iter().map(|answer| answer.verdict).collect()
+    }
+
+    #[test]
+    fn every_change_gets_its_own_verdict() {
+        let head = r#"{"success":true,"syncedCount":1,"newCursorId":3,"serverTimestamp":1"#;
+        let results =
+            format!(r#"{head},"results":[{{"id":2,"status":"rejected","error":"x"}},{{"id":1,"status":"applied","version":3}}]}}"#);
+        assert_eq!(verdicts(&results, 3), [Some(Verdict::Applied), Some(Verdict::Rejected), None]);
+        let original = format!(r#"{head},"errors":[{{"changeId":2,"error":"x"}}]}}"#);
+        assert_eq!(verdicts(&original, 2), [Some(Verdict::Applied), Some(Verdict::Rejected)]);
+    }
+
+    #[test]
+    fn a_pull_that_does_not_move_ends() {
+        let page = |cursor: i64| {
+            let body = format!(r#"{{"success":true,"changes":[],"hasMore":true,"newCursorId":{cursor},"serverTimestamp":1}}"#);
+            decode_pull(body.as_bytes(), 5).unwrap()
+        };
+        assert_eq!((page(9).more, page(9).cursor), (true, 9));
+        assert_eq!((page(5).more, page(5).cursor), (false, 5));
+        assert_eq!((page(2).more, page(2).cursor), (false, 5));
+    }
+}

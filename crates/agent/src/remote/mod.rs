@@ -1,0 +1,203 @@
+//! The server. A protocol is a pair of pure functions per request (encode, decode); transport, keys and the meaning of HTTP
+//! statuses are here once.
+
+pub mod http;
+pub mod hub;
+pub mod transport;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tillsync_core::change::{Operation, Verdict};
+use tillsync_core::sync::Trouble;
+use uuid::Uuid;
+
+use crate::credentials::{Credentials, Key};
+use crate::remote::http::Refusal;
+use crate::remote::transport::Transport;
+
+/// A change on its way to the server.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// One id for life.
+    pub event_id: Uuid,
+    /// The table.
+    pub entity: String,
+    /// The row.
+    pub key: String,
+    /// What happened.
+    pub operation: Operation,
+    /// The whole row as JSON; the key columns alone for a delete.
+    pub data: String,
+    /// The changed columns of an update.
+    pub updated_fields: Option<Vec<String>>,
+    /// The row's version on the server that the change is based on.
+    pub base_version: Option<i64>,
+    /// When it was captured, Unix milliseconds.
+    pub at_ms: i64,
+}
+
+/// What the server said about one change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The verdict; `None` when the server said nothing about this change.
+    pub verdict: Option<Verdict>,
+    /// The row's version on the server.
+    pub version: Option<i64>,
+    /// The row as the server has it now, as JSON.
+    pub server_data: Option<String>,
+    /// Why not.
+    pub reason: Option<String>,
+}
+
+/// How a push went.
+#[derive(Debug)]
+pub enum PushReply {
+    /// One answer per change, in order.
+    Answers(Vec<Answer>),
+    /// The server takes no batch like this.
+    Refused(String),
+    /// The request did not do its work.
+    Trouble(Trouble),
+}
+
+/// A change from the server.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    /// The change id, which is the row's version.
+    pub id: i64,
+    /// The table.
+    pub entity: String,
+    /// The row.
+    pub key: String,
+    /// What happened.
+    pub operation: Operation,
+    /// The whole row as JSON; `None` for a delete.
+    pub data: Option<String>,
+}
+
+/// A page of changes.
+#[derive(Clone, Debug)]
+pub struct PulledPage {
+    /// In the server's order.
+    pub changes: Vec<Incoming>,
+    /// Whether there is more.
+    pub more: bool,
+    /// Where to go on from.
+    pub cursor: i64,
+    /// The server's largest change id, if it says so.
+    pub head: Option<i64>,
+    /// The server's epoch, if it has one.
+    pub epoch: Option<String>,
+}
+
+/// How a pull went.
+#[derive(Debug)]
+pub enum PullReply {
+    /// A page.
+    Page(PulledPage),
+    /// The request did not do its work.
+    Trouble(Trouble),
+}
+
+/// What to pull.
+#[derive(Clone, Copy, Debug)]
+pub struct PullQuery {
+    /// Changes after this one.
+    pub cursor: i64,
+    /// Leave out this register's own.
+    pub exclude_own: bool,
+    /// How long the server may wait.
+    pub wait_ms: u64,
+}
+
+/// How a registration went.
+#[derive(Debug)]
+pub enum RegisterReply {
+    /// The device's id and key.
+    Registered {
+        /// The id.
+        device_id: String,
+        /// The key.
+        key: Key,
+    },
+    /// The server wants an enrolment token, or another one.
+    TokenNeeded(String),
+    /// The server refuses.
+    Refused(String),
+    /// The request did not do its work.
+    Trouble(Trouble),
+}
+
+/// The server as the agent sees it.
+#[derive(Debug)]
+pub struct Remote {
+    transport: Box<dyn Transport>,
+    credentials: Credentials,
+    accepts_gzip: AtomicBool,
+}
+
+impl Remote {
+    /// A server behind a transport.
+    pub fn new(transport: Box<dyn Transport>, credentials: Credentials) -> Self {
+        Self { transport, credentials, accepts_gzip: AtomicBool::new(false) }
+    }
+
+    /// Where the key is kept.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Registers this device.
+    pub async fn register(&self, request: &tillsync_core::wire::hub::RegisterRequest) -> RegisterReply {
+        let response = self.transport.send(hub::encode_register(request)).await;
+        match http::understand(response) {
+            Ok(body) => hub::decode_register(&body),
+            Err(Refusal::Trouble(Trouble::Unauthorized(why))) => RegisterReply::TokenNeeded(why),
+            Err(Refusal::Trouble(trouble)) => RegisterReply::Trouble(trouble),
+            Err(Refusal::Request(why)) => RegisterReply::Refused(why),
+        }
+    }
+
+    /// Sends a batch.
+    pub async fn push(&self, device_id: &str, cursor: i64, batch: &[Outgoing]) -> PushReply {
+        let request = hub::encode_push(cursor, batch);
+        match self.send(device_id, request).await {
+            Ok(body) => match hub::decode_push(&body, batch) {
+                Ok(answers) => PushReply::Answers(answers),
+                Err(why) => PushReply::Trouble(Trouble::NotTheServer(why)),
+            },
+            Err(Refusal::Request(why)) => PushReply::Refused(why),
+            Err(Refusal::Trouble(trouble)) => PushReply::Trouble(trouble),
+        }
+    }
+
+    /// Fetches a page.
+    pub async fn pull(&self, device_id: &str, query: PullQuery) -> PullReply {
+        match self.send(device_id, hub::encode_pull(query)).await {
+            Ok(body) => match hub::decode_pull(&body, query.cursor) {
+                Ok(page) => PullReply::Page(page),
+                Err(why) => PullReply::Trouble(Trouble::NotTheServer(why)),
+            },
+            // A pull holds nothing that could be refused for its content: the server is not what it should be.
+            Err(Refusal::Request(why)) => PullReply::Trouble(Trouble::NotTheServer(why)),
+            Err(Refusal::Trouble(trouble)) => PullReply::Trouble(trouble),
+        }
+    }
+
+    async fn send(&self, device_id: &str, mut request: transport::Request) -> Result<Vec<u8>, Refusal> {
+        let key = self.credentials.read(device_id).map_err(|why| Refusal::Trouble(Trouble::KeyMissing(why)))?;
+        request.device = Some((device_id.to_owned(), key));
+        if self.accepts_gzip.load(Ordering::Relaxed) {
+            request.compress();
+        }
+        let response = self.transport.send(request).await;
+        if let Ok(response) = &response {
+            self.accepts_gzip.store(response.accepts_gzip, Ordering::Relaxed);
+        }
+        let understood = http::understand(response);
+        if matches!(understood, Err(Refusal::Trouble(Trouble::Unauthorized(_)))) {
+            self.credentials.forget();
+        }
+        understood
+    }
+}

@@ -1,0 +1,180 @@
+//! Requests and answers, and the one way they travel in production: HTTP by reqwest.
+
+use std::fmt;
+use std::future::Future;
+use std::io::Write;
+use std::pin::Pin;
+use std::time::Duration;
+
+use anyhow::Context;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use secrecy::ExposeSecret;
+use tillsync_core::wire::hub::DEVICE_ID_HEADER;
+
+use crate::credentials::Key;
+
+/// Bodies below this size are not worth compressing.
+const COMPRESS_BYTES_MIN: usize = 1024;
+
+/// A connection that takes longer than this to open is none.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A server that says nothing for this long, beyond what it was asked to wait, is not there.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An answer larger than this is not read: four times the largest page.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A request.
+#[derive(Debug)]
+pub struct Request {
+    /// Path below the server's address.
+    pub path: &'static str,
+    /// JSON.
+    pub body: Vec<u8>,
+    /// Whether the body is compressed.
+    pub gzip: bool,
+    /// Whose request it is.
+    pub device: Option<(String, Key)>,
+    /// How long the server was asked to wait.
+    pub wait: Duration,
+}
+
+impl Request {
+    /// A JSON request.
+    pub fn new(path: &'static str, body: Vec<u8>) -> Self {
+        Self { path, body, gzip: false, device: None, wait: Duration::ZERO }
+    }
+
+    /// Compresses the body when that pays.
+    pub fn compress(&mut self) {
+        if self.body.len() < COMPRESS_BYTES_MIN {
+            return;
+        }
+        let mut encoder = GzEncoder::new(Vec::with_capacity(self.body.len() / 4), Compression::fast());
+        if encoder.write_all(&self.body).is_ok()
+            && let Ok(packed) = encoder.finish()
+        {
+            self.body = packed;
+            self.gzip = true;
+        }
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The status.
+    pub status: u16,
+    /// `Retry-After` in milliseconds.
+    pub retry_after_ms: Option<i64>,
+    /// Whether the server announces that it takes compressed requests (RFC 7694).
+    pub accepts_gzip: bool,
+    /// The body, decompressed.
+    pub body: Vec<u8>,
+}
+
+/// Why there is no answer; for people.
+#[derive(Clone, Debug)]
+pub struct NoAnswer(pub String);
+
+/// The future of an answer.
+pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Response, NoAnswer>> + Send + 'a>>;
+
+/// A way to the server. Tests put the real router behind it.
+pub trait Transport: Send + Sync + fmt::Debug {
+    /// Sends a request.
+    fn send(&self, request: Request) -> Answering<'_>;
+}
+
+/// HTTP.
+#[derive(Debug)]
+pub struct Http {
+    client: reqwest::Client,
+    server: String,
+}
+
+impl Http {
+    /// HTTP to a server address without a trailing slash.
+    pub fn new(server: &str) -> anyhow::Result<Self> {
+        // Installing twice is an error that means "already there".
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("tillsync/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            // A redirect on the way to a sync server is a captive portal; following it would send the key there.
+            .redirect(reqwest::redirect::Policy::none())
+            .tcp_nodelay(true)
+            .build()
+            .context("the HTTP client cannot be made")?;
+        Ok(Self { client, server: server.to_owned() })
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Response, NoAnswer> {
+        let mut call = self
+            .client
+            .post(format!("{}{}", self.server, request.path))
+            .header("content-type", "application/json")
+            .timeout(ANSWER_TIMEOUT + request.wait);
+        if request.gzip {
+            call = call.header("content-encoding", "gzip");
+        }
+        if let Some((device_id, key)) = &request.device {
+            call = call.bearer_auth(key.expose_secret()).header(DEVICE_ID_HEADER, device_id);
+        }
+        let mut answer = call.body(request.body).send().await.map_err(|error| no_answer(&error))?;
+        let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let status = answer.status().as_u16();
+        let retry_after_ms = header("retry-after").and_then(|text| parse_retry_after(&text));
+        let accepts_gzip = header("accept-encoding").is_some_and(|encodings| encodings.contains("gzip"));
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| no_answer(&error))? {
+            body.extend_from_slice(&chunk);
+            if body.len() > ANSWER_BYTES_MAX {
+                return Err(NoAnswer(format!("the answer is larger than {ANSWER_BYTES_MAX} bytes")));
+            }
+        }
+        Ok(Response { status, retry_after_ms, accepts_gzip, body })
+    }
+}
+
+impl Transport for Http {
+    fn send(&self, request: Request) -> Answering<'_> {
+        Box::pin(self.exchange(request))
+    }
+}
+
+/// The innermost cause says most; the address is left out, since people see it beside the sentence.
+fn no_answer(error: &reqwest::Error) -> NoAnswer {
+    if error.is_timeout() {
+        return NoAnswer("no answer in time".to_owned());
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    NoAnswer(cause.to_string())
+}
+
+/// Seconds, or a date.
+fn parse_retry_after(text: &str) -> Option<i64> {
+    if let Ok(seconds) = text.trim().parse::<i64>() {
+        return Some(seconds.clamp(0, 86_400) * 1000);
+    }
+    let date = jiff::fmt::rfc2822::parse(text.trim()).ok()?;
+    Some((date.timestamp().as_millisecond() - crate::agent::now_ms()).clamp(0, 86_400_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        assert_eq!(parse_retry_after("7"), Some(7000));
+        assert_eq!(parse_retry_after("-3"), Some(0));
+        assert_eq!(parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), Some(0));
+        assert_eq!(parse_retry_after("soon"), None);
+    }
+}

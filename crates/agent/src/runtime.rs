@@ -1,0 +1,359 @@
+//! The loop: asks the sync machine what is next, carries it out, and reports what came of it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tillsync_core::config::Capture as CaptureMode;
+use tillsync_core::problem::Problem;
+use tillsync_core::sync::{Applied, Captured, Effect, Event, Pulled, Pushed, Settings, Sync, Trouble};
+use tillsync_core::wire::hub::WAIT_MS_MAX;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::agent::{Agent, AgentError, now_ms};
+use crate::push::BATCH_MAX;
+use crate::state::{inbox, marks, outbox};
+
+/// Hints that wait to be handled; more would say nothing new.
+const HINTS_MAX: usize = 64;
+
+/// The loop looks around at least this often, whatever the clock does.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// A one-time sync gives up on a server that failed this often in a row.
+const FAILURES_MAX: u32 = 3;
+
+/// When stopping, effects in flight and a last push get this long.
+const DRAIN: Duration = Duration::from_secs(4);
+
+/// How a requested sync ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything that was there is captured, sent and fetched.
+    Settled,
+    /// The server could not be used; everything is kept.
+    Trouble(Trouble),
+    /// Store or state could not be used.
+    Failed(Problem),
+    /// A person asked for quiet.
+    Paused,
+    /// Time is up.
+    TimedOut,
+}
+
+/// What others ask of the loop.
+#[derive(Debug)]
+pub enum Request {
+    /// Sync now and say how it ended.
+    Sync {
+        /// Give up after this long.
+        timeout: Duration,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Outcome>,
+    },
+    /// Be quiet, until then or until [`Request::Resume`].
+    Pause {
+        /// Unix milliseconds.
+        until_ms: Option<i64>,
+    },
+    /// Go on.
+    Resume,
+    /// Look at the outbox again: a person moved something there.
+    Look,
+    /// Stop, after a last try to send what is there.
+    Stop,
+}
+
+struct Waiter {
+    since: i64,
+    deadline: i64,
+    answer: oneshot::Sender<Outcome>,
+}
+
+/// What an effect came to: the event for the machine, and the error if there was one.
+struct Done {
+    event: Event,
+    error: Option<AgentError>,
+}
+
+/// The loop's own state.
+pub struct Runtime {
+    agent: Arc<Agent>,
+    sync: Sync,
+    hints: mpsc::Receiver<Event>,
+    hint_sender: mpsc::Sender<Event>,
+    done: mpsc::UnboundedReceiver<Done>,
+    /// Effects report here; there are never more than three in flight.
+    done_sender: mpsc::UnboundedSender<Done>,
+    in_flight: u32,
+    interrupt: Arc<Notify>,
+    waiters: Vec<Waiter>,
+    trouble: Option<Trouble>,
+    failure: Option<Problem>,
+}
+
+impl Runtime {
+    /// A loop over an agent. Without `long_poll` pulls go by the timer.
+    pub fn new(agent: Arc<Agent>, long_poll: bool) -> Self {
+        let (hint_sender, hints) = mpsc::channel(HINTS_MAX);
+        let (done_sender, done) = mpsc::unbounded_channel();
+        let now = now_ms();
+        let settings = Settings {
+            interval_ms: agent.config.interval_ms,
+            pull_wait_ms: if long_poll && agent.config.long_poll { WAIT_MS_MAX } else { 0 },
+            batch_max: BATCH_MAX,
+            seed: now as u64 ^ u64::from(std::process::id()),
+        };
+        Self {
+            agent,
+            sync: Sync::new(settings, now),
+            hints,
+            hint_sender,
+            done,
+            done_sender,
+            in_flight: 0,
+            interrupt: Arc::new(Notify::new()),
+            waiters: Vec::new(),
+            trouble: None,
+            failure: None,
+        }
+    }
+
+    /// Where hints go.
+    pub fn hints(&self) -> mpsc::Sender<Event> {
+        self.hint_sender.clone()
+    }
+
+    /// Runs until a stop is requested, or every requester is gone.
+    pub async fn run(mut self, mut requests: mpsc::Receiver<Request>) -> Result<(), AgentError> {
+        self.begin()?;
+        loop {
+            self.start_effects();
+            self.answer_waiters();
+            let wakeup = self.wakeup();
+            tokio::select! {
+                Some(hint) = self.hints.recv() => self.sync.handle(hint, now_ms()),
+                Some(done) = self.done.recv() => self.finish_effect(done)?,
+                request = requests.recv() => match request {
+                    None | Some(Request::Stop) => break,
+                    Some(request) => self.take_request(request)?,
+                },
+                () = tokio::time::sleep(wakeup) => {}
+            }
+        }
+        if tokio::time::timeout(DRAIN, self.drain()).await.is_err() {
+            tracing::info!("stopped with changes still to send; they are kept");
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<(), AgentError> {
+        let state = self.agent.state();
+        let unknown = outbox::sent_becomes_unknown(state.conn())?;
+        if unknown > 0 {
+            tracing::info!(unknown, "changes were on their way when the agent ended; they are sent again");
+        }
+        outbox::prune(state.conn(), now_ms())?;
+        marks::clear(state.conn(), marks::STORE_TROUBLE)?;
+        if let Some(until) = marks::get::<i64>(state.conn(), marks::PAUSED)? {
+            self.sync.handle(Event::Pause { until_ms: (until > 0).then_some(until) }, now_ms());
+        }
+        Ok(())
+    }
+
+    fn start_effects(&mut self) {
+        while let Some(effect) = self.sync.poll_effect(now_ms()) {
+            if effect == Effect::InterruptPull {
+                self.interrupt.notify_waiters();
+                continue;
+            }
+            self.in_flight += 1;
+            let (agent, done, interrupt) = (Arc::clone(&self.agent), self.done_sender.clone(), Arc::clone(&self.interrupt));
+            tokio::spawn(async move {
+                let _ = done.send(carry_out(agent, effect, &interrupt).await);
+            });
+        }
+    }
+
+    fn wakeup(&self) -> Duration {
+        let deadlines = self.waiters.iter().map(|waiter| waiter.deadline);
+        let next = self.sync.next_wakeup().into_iter().chain(deadlines).min();
+        next.map_or(IDLE_MAX, |next| Duration::from_millis((next - now_ms()).max(0) as u64).min(IDLE_MAX))
+    }
+
+    fn finish_effect(&mut self, done: Done) -> Result<(), AgentError> {
+        self.in_flight -= 1;
+        if let Some(error) = done.error {
+            self.note_error(error)?;
+        } else if matches!(done.event, Event::Captured(Captured::Done { .. })) && self.failure.take().is_some() {
+            marks::clear(self.agent.state().conn(), marks::STORE_TROUBLE)?;
+        }
+        let trouble = match &done.event {
+            Event::Pushed(Pushed::Trouble(trouble)) | Event::Pulled(Pulled::Trouble(trouble)) => Some(trouble.clone()),
+            _ => None,
+        };
+        let answered =
+            matches!(done.event, Event::Pushed(Pushed::Done { .. }) | Event::Pulled(Pulled::Page { .. } | Pulled::Nothing));
+        let writes = matches!(done.event, Event::Pushed(Pushed::Done { .. }) | Event::Applied(Applied::Done));
+        self.sync.handle(done.event, now_ms());
+        if let Some(trouble) = trouble {
+            tracing::warn!(?trouble, failures = self.sync.failures(), "trouble with the server");
+            self.agent.note_trouble(&trouble, self.sync.failures())?;
+            self.trouble = Some(trouble);
+        } else if answered {
+            self.trouble = None;
+        }
+        if writes && self.inbox_is_due()? {
+            self.sync.handle(Event::StoreChanged, now_ms());
+        }
+        Ok(())
+    }
+
+    /// Rows that waited may be applicable; the capture lane tries them.
+    fn inbox_is_due(&self) -> Result<bool, AgentError> {
+        Ok(self.agent.inbox_due.load(Ordering::Relaxed) && !inbox::is_empty(self.agent.state().conn())?)
+    }
+
+    fn note_error(&mut self, error: AgentError) -> Result<(), AgentError> {
+        if let AgentError::Ended(_) = error {
+            return Err(error);
+        }
+        let problem = error.problem();
+        tracing::error!(code = problem.code, %error, "a step failed");
+        let json = serde_json::to_string(&problem).expect("a problem encodes");
+        // When the state itself is what fails, there is nowhere to note it; the log and the sentence of this process have it.
+        let _ = marks::set(self.agent.state().conn(), marks::STORE_TROUBLE, json);
+        self.failure = Some(problem);
+        Ok(())
+    }
+
+    fn take_request(&mut self, request: Request) -> Result<(), AgentError> {
+        let now = now_ms();
+        match request {
+            Request::Sync { timeout, answer } => {
+                self.agent.inbox_due.store(true, Ordering::Relaxed);
+                (self.trouble, self.failure) = (None, None);
+                self.sync.handle(Event::Asked, now);
+                let deadline = now.saturating_add(i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX));
+                self.waiters.push(Waiter { since: now, deadline, answer });
+            }
+            Request::Pause { until_ms } => {
+                marks::set(self.agent.state().conn(), marks::PAUSED, until_ms.unwrap_or(0))?;
+                self.sync.handle(Event::Pause { until_ms }, now);
+            }
+            Request::Resume => {
+                marks::clear(self.agent.state().conn(), marks::PAUSED)?;
+                self.sync.handle(Event::Resume, now);
+            }
+            Request::Look => self.sync.handle(Event::Asked, now),
+            Request::Stop => {}
+        }
+        Ok(())
+    }
+
+    fn answer_waiters(&mut self) {
+        if self.waiters.is_empty() {
+            return;
+        }
+        let now = now_ms();
+        for waiter in std::mem::take(&mut self.waiters) {
+            match self.outcome(&waiter, now) {
+                Some(outcome) => drop(waiter.answer.send(outcome)),
+                None => self.waiters.push(waiter),
+            }
+        }
+    }
+
+    fn outcome(&self, waiter: &Waiter, now: i64) -> Option<Outcome> {
+        if let Some(problem) = &self.failure {
+            return Some(Outcome::Failed(problem.clone()));
+        }
+        if let Some(trouble) = &self.trouble
+            && (self.sync.failures() >= FAILURES_MAX || !may_pass_soon(trouble))
+        {
+            return Some(Outcome::Trouble(trouble.clone()));
+        }
+        if self.sync.paused().is_some() {
+            return Some(Outcome::Paused);
+        }
+        if self.sync.settled_since(waiter.since) && !self.inbox_is_due().unwrap_or(false) {
+            return Some(Outcome::Settled);
+        }
+        (now >= waiter.deadline).then_some(Outcome::TimedOut)
+    }
+
+    /// Before the end: lets effects finish, and sends what is there if the server is.
+    async fn drain(&mut self) {
+        self.interrupt.notify_waiters();
+        self.sync.handle(Event::Asked, now_ms());
+        let since = now_ms();
+        loop {
+            if !self.sync.is_backing_off() && !self.sync.settled_since(since) && self.failure.is_none() {
+                self.start_effects();
+            }
+            if self.in_flight == 0 {
+                return;
+            }
+            if let Some(done) = self.done.recv().await
+                && self.finish_effect(done).is_err()
+            {
+                return;
+            }
+        }
+    }
+}
+
+/// Waiting a second or two may help with these.
+fn may_pass_soon(trouble: &Trouble) -> bool {
+    matches!(trouble, Trouble::Offline(_) | Trouble::ServerFailed(_) | Trouble::NotTheServer(_))
+}
+
+async fn carry_out(agent: Arc<Agent>, effect: Effect, interrupt: &Notify) -> Done {
+    let (result, failed) = match effect {
+        Effect::Capture => (on_thread(agent, look_at_store).await, Event::Captured(Captured::Failed)),
+        Effect::Apply => (on_thread(agent, |agent| agent.apply().map(Event::Applied)).await, Event::Applied(Applied::Failed)),
+        Effect::Push { changes_max } => (agent.push(changes_max).await.map(Event::Pushed), Event::Pushed(Pushed::Failed)),
+        Effect::Pull { wait_ms } => {
+            let pulled = tokio::select! {
+                pulled = agent.pull(wait_ms) => pulled,
+                () = interrupt.notified() => Ok(Pulled::Interrupted),
+            };
+            (pulled.map(Event::Pulled), Event::Pulled(Pulled::Interrupted))
+        }
+        Effect::InterruptPull => (Ok(Event::StoreChanged), Event::StoreChanged),
+    };
+    match result {
+        Ok(event) => Done { event, error: None },
+        Err(AgentError::Store(error)) if error.is_passing() => Done { event: busy(failed), error: None },
+        Err(error) => Done { event: failed, error: Some(error) },
+    }
+}
+
+/// The POS has the store just now.
+fn busy(failed: Event) -> Event {
+    match failed {
+        Event::Captured(_) => Event::Captured(Captured::Busy),
+        Event::Applied(_) => Event::Applied(Applied::Failed),
+        other => other,
+    }
+}
+
+async fn on_thread(agent: Arc<Agent>, work: fn(&Agent) -> Result<Event, AgentError>) -> Result<Event, AgentError> {
+    tokio::task::spawn_blocking(move || work(&agent)).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// Capture, and a scan where one is due or where it takes the place of the triggers.
+fn look_at_store(agent: &Agent) -> Result<Event, AgentError> {
+    let captured = agent.capture()?;
+    let (due, restoring) = {
+        let state = agent.state();
+        let due = marks::get(state.conn(), marks::SCAN_DUE)?.unwrap_or(false);
+        (due, marks::get(state.conn(), marks::PULL_OWN)?.unwrap_or(false))
+    };
+    let scans = due || agent.config.capture == CaptureMode::Scan;
+    if !scans || restoring || captured.more {
+        return Ok(Event::Captured(Captured::Done { added: captured.added, more: captured.more }));
+    }
+    let scan = agent.scan(false)?;
+    Ok(Event::Captured(Captured::Done { added: captured.added + scan.added, more: false }))
+}

@@ -1,0 +1,140 @@
+//! Scan: the store against the shadow, row by row. It finds what no trigger saw, after a rebuilt table, a lost journal or a restored
+//! file, and for stores without triggers it is the capture.
+
+use rusqlite::Connection;
+use tillsync_core::key::{entity_id, parse_entity_id};
+
+use crate::agent::{Agent, AgentError, StoreSide, now_ms};
+use crate::capture::{Look, record_looks};
+use crate::state::{marks, shadow, upload};
+use crate::store::schema::Table;
+use crate::store::{open, rows};
+
+/// Rows looked at in one visit, so that a scan never holds the store for long.
+const ROWS_PER_VISIT: usize = 1_000;
+
+/// So many vanished rows in one table need a person's yes before they become deletes …
+const VANISHED_MAX: u64 = 50;
+
+/// … if they are also more than one in so many.
+const VANISHED_SHARE: u64 = 5;
+
+/// What a scan found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Scan {
+    /// Rows looked at.
+    pub rows: u64,
+    /// Changes added to the outbox.
+    pub added: u64,
+    /// Rows of the shadow that are not in the store and were too many to believe.
+    pub vanished: u64,
+}
+
+impl Agent {
+    /// Compares every table. `accept_deletes` believes any number of vanished rows.
+    pub fn scan(&self, accept_deletes: bool) -> Result<Scan, AgentError> {
+        let tables = self.store().schema.tables.clone();
+        let mut scan = Scan::default();
+        for table in tables.iter().filter(|table| self.is_uploaded(&table.name)) {
+            self.scan_rows(table, &mut scan)?;
+        }
+        for table in tables.iter().rev().filter(|table| self.is_uploaded(&table.name)) {
+            self.scan_vanished(table, accept_deletes, &mut scan)?;
+        }
+        if scan.vanished == 0 {
+            marks::clear(self.state().conn(), marks::SCAN_DUE)?;
+        }
+        tracing::info!(rows = scan.rows, added = scan.added, vanished = scan.vanished, "scanned");
+        Ok(scan)
+    }
+
+    fn is_uploaded(&self, table: &str) -> bool {
+        upload::get(self.state().conn(), table).ok().flatten().is_some_and(|progress| progress.finished)
+    }
+
+    fn scan_rows(&self, table: &Table, scan: &mut Scan) -> Result<(), AgentError> {
+        let mut after = None;
+        loop {
+            let store = self.store();
+            let conn = open::reader(&self.config.store)?;
+            let mut found =
+                rows::read_after(&conn, table, after.as_deref(), ROWS_PER_VISIT).map_err(|error| self.store_error(error))?;
+            let last_visit = found.len() < ROWS_PER_VISIT;
+            after = found.last().map(|row| rows::key_of(table, row)).or(after);
+            if last_visit {
+                found.extend(rows::read_null_keys(&conn, table, ROWS_PER_VISIT).map_err(|error| self.store_error(error))?);
+            }
+            drop(conn);
+            scan.rows += found.len() as u64;
+            let looks: Vec<Look> = found
+                .into_iter()
+                .map(|row| {
+                    let values = rows::key_of(table, &row);
+                    Look { table: table.name.clone(), key: entity_id(&values), values, row: Some(row) }
+                })
+                .collect();
+            scan.added += self.record_scan(&store, &looks)?;
+            if last_visit {
+                return Ok(());
+            }
+        }
+    }
+
+    fn scan_vanished(&self, table: &Table, accept_deletes: bool, scan: &mut Scan) -> Result<(), AgentError> {
+        let number = self.store().entity(&table.name).number;
+        let kept = shadow::count(self.state().conn(), number)?;
+        let mut vanished = 0;
+        self.each_vanished(table, number, |_| {
+            vanished += 1;
+            Ok(())
+        })?;
+        if !accept_deletes && vanished > VANISHED_MAX && vanished * VANISHED_SHARE > kept {
+            scan.vanished += vanished;
+            return Ok(());
+        }
+        if vanished > 0 {
+            self.each_vanished(table, number, |looks| {
+                scan.added += self.record_scan(&self.store(), &looks)?;
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn each_vanished(
+        &self,
+        table: &Table,
+        entity: i64,
+        mut each: impl FnMut(Vec<Look>) -> Result<(), AgentError>,
+    ) -> Result<(), AgentError> {
+        let mut after: Option<String> = None;
+        loop {
+            let keys = shadow::keys_after(self.state().conn(), entity, after.as_deref(), ROWS_PER_VISIT)?;
+            let Some(last) = keys.last() else { return Ok(()) };
+            after = Some(last.clone());
+            let conn = open::reader(&self.config.store)?;
+            let gone = keys.into_iter().filter_map(|key| vanished(&conn, table, key).transpose());
+            let looks: Vec<Look> = gone.collect::<Result<_, _>>().map_err(|error| self.store_error(error))?;
+            drop(conn);
+            for look in looks {
+                each(vec![look])?;
+            }
+        }
+    }
+
+    fn record_scan(&self, store: &StoreSide, looks: &[Look]) -> Result<u64, AgentError> {
+        let mut state = self.state();
+        let tx = state.write()?;
+        let added = record_looks(&tx, store, looks, now_ms())?;
+        tx.commit()?;
+        Ok(added)
+    }
+}
+
+fn vanished(conn: &Connection, table: &Table, key: String) -> rusqlite::Result<Option<Look>> {
+    let Some(values) = parse_entity_id(&key).filter(|values| values.len() == table.key.len()) else {
+        return Ok(None);
+    };
+    let there = rows::read(conn, table, &values)?.iter().any(|row| entity_id(&rows::key_of(table, row)) == key);
+    Ok((!there).then(|| Look { table: table.name.clone(), key, values, row: None }))
+}

@@ -1,0 +1,76 @@
+//! Single values: who this register is and how far it has come.
+
+use rusqlite::types::{FromSql, ToSql};
+use rusqlite::{Connection, OptionalExtension, Result};
+
+pub(super) const CREATE: &str = "CREATE TABLE marks(name TEXT PRIMARY KEY, value) WITHOUT ROWID;";
+
+/// This agent's own id, made at `init`; the store names it as its owner.
+pub const AGENT_ID: &str = "agent_id";
+/// The id that the server gave this register.
+pub const DEVICE_ID: &str = "device_id";
+/// The server that gave it.
+pub const DEVICE_SERVER: &str = "device_server";
+/// The store that this state belongs to.
+pub const STORE: &str = "store";
+/// Made once, so that registering again after a lost answer makes no second device.
+pub const REGISTRATION_ID: &str = "registration_id";
+/// Changes with every restore or clone that is noticed; the store holds the same one.
+pub const INCARNATION: &str = "incarnation";
+/// Journal entries up to this one are in the outbox.
+pub const CAPTURED_SEQ: &str = "captured_seq";
+/// The cursor up to which the shadow is right.
+pub const CURSOR: &str = "cursor";
+/// The server's epoch that the cursor counts in.
+pub const EPOCH: &str = "epoch";
+/// The server's largest change id when last heard.
+pub const HEAD: &str = "head";
+/// Whether the pull has once reached the end.
+pub const CAUGHT_UP: &str = "caught_up";
+/// Pull this register's own changes too, up to the end: the store has lost them.
+pub const PULL_OWN: &str = "pull_own";
+/// The store must be compared with the shadow, row by row.
+pub const SCAN_DUE: &str = "scan_due";
+/// When everything was last in step, Unix milliseconds.
+pub const LAST_SYNC_MS: &str = "last_sync_ms";
+/// Since when the server is not reached; absent while it is.
+pub const OFFLINE_SINCE_MS: &str = "offline_since_ms";
+/// The last trouble with the server, as JSON of a `Problem`; absent while there is none.
+pub const TROUBLE: &str = "trouble";
+/// The last trouble with store or state, as JSON of a `Problem`; absent while there is none.
+pub const STORE_TROUBLE: &str = "store_trouble";
+/// Something worth knowing that has passed, as JSON of a `Problem`.
+pub const NOTICE: &str = "notice";
+/// Pause: 0 for no end, or the end in Unix milliseconds; absent while not paused.
+pub const PAUSED: &str = "paused";
+/// Changes sent so far.
+pub const SENT: &str = "sent";
+/// Changes received so far.
+pub const RECEIVED: &str = "received";
+
+/// Reads a mark.
+pub fn get<T: FromSql>(conn: &Connection, name: &str) -> Result<Option<T>> {
+    conn.prepare_cached("SELECT value FROM marks WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
+}
+
+/// Writes a mark.
+pub fn set(conn: &Connection, name: &str, value: impl ToSql) -> Result<()> {
+    conn.prepare_cached("INSERT INTO marks(name, value) VALUES (?1, ?2) ON CONFLICT(name) DO UPDATE SET value = excluded.value")?
+        .execute((name, value))?;
+    Ok(())
+}
+
+/// Removes a mark.
+pub fn clear(conn: &Connection, name: &str) -> Result<()> {
+    conn.prepare_cached("DELETE FROM marks WHERE name = ?1")?.execute([name])?;
+    Ok(())
+}
+
+/// Adds to a counter.
+pub fn add(conn: &Connection, name: &str, amount: i64) -> Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO marks(name, value) VALUES (?1, ?2) ON CONFLICT(name) DO UPDATE SET value = value + excluded.value",
+    )?
+    .execute((name, amount))?;
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! The shadow: prints of every row as it was last seen, and its version on the server.
+//!
+//! Small on purpose, since a store may have ten million rows: the key in its shortest form, 8 bytes of print, the version, and
+//! 8 bytes per column only where an entity merges by field.
+
+use rusqlite::{Connection, OptionalExtension, Result, params};
+use tillsync_core::diff::Shadow;
+
+pub(super) const CREATE: &str = "
+CREATE TABLE entities(number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, columns TEXT NOT NULL);
+CREATE TABLE shadow(entity INTEGER NOT NULL, key NOT NULL, print INTEGER, version INTEGER NOT NULL, columns BLOB,
+  PRIMARY KEY(entity, key)) WITHOUT ROWID;";
+
+/// An entity's number in the shadow and the order of its column prints.
+#[derive(Clone, Debug)]
+pub struct Entity {
+    /// The number.
+    pub number: i64,
+    /// Columns with prints, in the order of the prints; empty for entities that merge by row.
+    pub columns: Vec<String>,
+}
+
+/// What the shadow holds for a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// The row.
+    Row(Shadow),
+    /// The row was deleted here and the delete still waits for the server; the version it had.
+    Deleted(i64),
+}
+
+impl Kept {
+    /// The version on the server.
+    pub fn version(&self) -> i64 {
+        match self {
+            Self::Row(shadow) => shadow.version,
+            Self::Deleted(version) => *version,
+        }
+    }
+
+    /// The row's prints, if it is there.
+    pub fn row(&self) -> Option<&Shadow> {
+        match self {
+            Self::Row(shadow) => Some(shadow),
+            Self::Deleted(_) => None,
+        }
+    }
+}
+
+/// The entity with this name, made when it is new. Columns that came since are added at the end of the order.
+pub fn entity(conn: &Connection, name: &str, columns: &[String]) -> Result<Entity> {
+    let known: Option<(i64, String)> = conn
+        .prepare_cached("SELECT number, columns FROM entities WHERE name = ?1")?
+        .query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((number, json)) = known else {
+        let json = serde_json::to_string(columns).expect("names encode");
+        conn.execute("INSERT INTO entities(name, columns) VALUES (?1, ?2)", (name, json))?;
+        return Ok(Entity { number: conn.last_insert_rowid(), columns: columns.to_vec() });
+    };
+    let mut order: Vec<String> = serde_json::from_str(&json).unwrap_or_default();
+    let before = order.len();
+    order.extend(columns.iter().filter(|column| !order.contains(column)).cloned().collect::<Vec<_>>());
+    if order.len() != before {
+        let json = serde_json::to_string(&order).expect("names encode");
+        conn.execute("UPDATE entities SET columns = ?2 WHERE number = ?1", (number, json))?;
+    }
+    Ok(Entity { number, columns: if columns.is_empty() { Vec::new() } else { order } })
+}
+
+/// What is kept for a key.
+pub fn get(conn: &Connection, entity: i64, key: &str) -> Result<Option<Kept>> {
+    let row = conn
+        .prepare_cached("SELECT print, version, columns FROM shadow WHERE entity = ?1 AND key = ?2")?
+        .query_row(params![entity, Key(key)], |row| {
+            let columns: Option<Vec<u8>> = row.get(2)?;
+            Ok((row.get::<_, Option<i64>>(0)?, row.get(1)?, columns.unwrap_or_default()))
+        })
+        .optional()?;
+    Ok(row.map(|(print, version, columns)| match print {
+        Some(print) => Kept::Row(Shadow { print: print as u64, version, columns: unpack(&columns) }),
+        None => Kept::Deleted(version),
+    }))
+}
+
+/// Keeps a row.
+pub fn put(conn: &Connection, entity: i64, key: &str, shadow: &Shadow) -> Result<()> {
+    let columns = (!shadow.columns.is_empty()).then(|| pack(&shadow.columns));
+    conn.prepare_cached(
+        "INSERT INTO shadow(entity, key, print, version, columns) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET print = excluded.print, version = excluded.version, columns = excluded.columns",
+    )?
+    .execute(params![entity, Key(key), shadow.print as i64, shadow.version, columns])?;
+    Ok(())
+}
+
+/// Notes that the row is gone but the server does not know yet.
+pub fn mark_deleted(conn: &Connection, entity: i64, key: &str) -> Result<()> {
+    conn.prepare_cached("UPDATE shadow SET print = NULL, columns = NULL WHERE entity = ?1 AND key = ?2")?
+        .execute(params![entity, Key(key)])?;
+    Ok(())
+}
+
+/// Notes the row's version on the server.
+pub fn set_version(conn: &Connection, entity: i64, key: &str, version: i64) -> Result<()> {
+    conn.prepare_cached("UPDATE shadow SET version = max(version, ?3) WHERE entity = ?1 AND key = ?2")?.execute(params![
+        entity,
+        Key(key),
+        version
+    ])?;
+    Ok(())
+}
+
+/// Forgets a row.
+pub fn remove(conn: &Connection, entity: i64, key: &str) -> Result<()> {
+    conn.prepare_cached("DELETE FROM shadow WHERE entity = ?1 AND key = ?2")?.execute(params![entity, Key(key)])?;
+    Ok(())
+}
+
+/// Forgets a row if it is only a delete that the server knows by now.
+pub fn remove_deleted(conn: &Connection, entity: i64, key: &str) -> Result<()> {
+    conn.prepare_cached("DELETE FROM shadow WHERE entity = ?1 AND key = ?2 AND print IS NULL")?
+        .execute(params![entity, Key(key)])?;
+    Ok(())
+}
+
+/// Forgets every row that the server wrote after a cursor: the store has lost them.
+pub fn forget_after(conn: &Connection, cursor: i64) -> Result<usize> {
+    conn.execute("DELETE FROM shadow WHERE version > ?1", [cursor])
+}
+
+/// Forgets all versions: the server starts counting anew.
+pub fn reset_versions(conn: &Connection) -> Result<usize> {
+    conn.execute("UPDATE shadow SET version = 0", [])
+}
+
+/// Forgets everything.
+pub fn clear(conn: &Connection) -> Result<()> {
+    conn.execute_batch("DELETE FROM shadow")
+}
+
+/// How many rows are kept of an entity.
+pub fn count(conn: &Connection, entity: i64) -> Result<u64> {
+    conn.query_row("SELECT count(*) FROM shadow WHERE entity = ?1 AND print IS NOT NULL", [entity], |row| row.get(0))
+}
+
+/// Up to `limit` keys of rows after this one, in the shadow's order.
+pub fn keys_after(conn: &Connection, entity: i64, after: Option<&str>, limit: usize) -> Result<Vec<String>> {
+    let beyond = if after.is_some() { "AND key > ?2" } else { "AND ?2 IS NULL" };
+    let sql = format!("SELECT key FROM shadow WHERE entity = ?1 {beyond} AND print IS NOT NULL ORDER BY key LIMIT ?3");
+    let mut query = conn.prepare_cached(&sql)?;
+    let rows = query.query_map(params![entity, after.map(Key), limit], |row| {
+        Ok(match row.get_ref(0)? {
+            rusqlite::types::ValueRef::Integer(n) => n.to_string(),
+            other => other.as_str()?.to_owned(),
+        })
+    })?;
+    rows.collect()
+}
+
+/// An entity id in its shortest form: an integer where it is one.
+struct Key<'a>(&'a str);
+
+impl rusqlite::ToSql for Key<'_> {
+    fn to_sql(&self) -> Result<rusqlite::types::ToSqlOutput<'_>> {
+        Ok(match self.0.parse::<i64>() {
+            Ok(n) if n.to_string() == self.0 => n.into(),
+            _ => self.0.into(),
+        })
+    }
+}
+
+fn pack(prints: &[u64]) -> Vec<u8> {
+    prints.iter().flat_map(|print| print.to_le_bytes()).collect()
+}
+
+fn unpack(bytes: &[u8]) -> Vec<u64> {
+    bytes.as_chunks::<8>().0.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect()
+}

@@ -1,0 +1,193 @@
+//! What the agent is doing, gathered from state and store; the sentence is made in the core.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tillsync_core::problem::Problem;
+use tillsync_core::status::{Facts, State, Summary, summarise};
+use tillsync_core::sync::Trouble;
+use tillsync_core::sync::retry::FAILURES_TO_TELL;
+
+use crate::agent::{Agent, AgentError, now_ms};
+use crate::state::{inbox, marks, outbox, upload};
+use crate::store::{journal, open, schema};
+
+/// The answer of `tillsync status --json`. Times are Unix milliseconds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// One word.
+    pub state: State,
+    /// One sentence.
+    pub sentence: String,
+    /// Changes that the server has not confirmed, in outbox and journal.
+    pub pending: u64,
+    /// Changes refused by the server, and rows refused by the store.
+    pub parked: u64,
+    /// Changes that contradict another register's.
+    pub conflicts: u64,
+    /// When the oldest pending change was captured.
+    pub oldest_pending_ms: Option<i64>,
+    /// When the server last answered.
+    pub last_sync_ms: Option<i64>,
+    /// The last change of the server that the store holds.
+    pub cursor: i64,
+    /// The id that the server knows this register by.
+    pub device_id: Option<String>,
+    /// The server's address.
+    pub server: String,
+    /// The store.
+    pub store: PathBuf,
+    /// What a person may want to look at, the worst first.
+    pub problems: Vec<Problem>,
+    /// What people call this register.
+    pub name: String,
+    /// Whether an agent is running.
+    pub running: bool,
+    /// The first full sync while it lasts.
+    pub full_sync: Option<FullSync>,
+    /// Changes sent and received so far.
+    pub synced: u64,
+    /// Changes sent so far.
+    pub sent: u64,
+    /// Changes received so far.
+    pub received: u64,
+}
+
+/// Rows of the first full sync, both ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FullSync {
+    /// Rows done.
+    pub done: u64,
+    /// Rows in all.
+    pub total: u64,
+}
+
+impl Agent {
+    /// Gathers the status.
+    pub fn status(&self, running: bool) -> Result<Status, AgentError> {
+        let now = now_ms();
+        let (waiting, mut problems) = self.look_at_store();
+        let state = self.state();
+        let conn = state.conn();
+        let counts = outbox::counts(conn)?;
+        let parked = counts.parked + inbox::count_stuck(conn, now)?;
+        let cursor = marks::get(conn, marks::CURSOR)?.unwrap_or(0);
+        let full_sync = full_sync(conn, cursor)?;
+        for name in [marks::TROUBLE, marks::STORE_TROUBLE, marks::NOTICE] {
+            problems.extend(marks::get::<String>(conn, name)?.and_then(|json| serde_json::from_str(&json).ok()));
+        }
+        let pending = counts.pending + waiting;
+        if !running {
+            problems.push(Problem::agent_not_running());
+        }
+        let facts = Facts {
+            pending,
+            parked,
+            conflicts: counts.conflicts,
+            oldest_pending_ms: counts.oldest_pending_ms,
+            full_sync_left: full_sync.map_or(0, |sync| sync.total.saturating_sub(sync.done)),
+            offline_since_ms: marks::get(conn, marks::OFFLINE_SINCE_MS)?,
+            paused: marks::get::<i64>(conn, marks::PAUSED)?.map(|until| (until > 0).then_some(until)),
+            synced_once: marks::get(conn, marks::CAUGHT_UP)?.unwrap_or(false) && full_sync.is_none(),
+            problems,
+        };
+        let Summary { state: word, sentence, problems } = summarise(&facts, now, clock_text);
+        let sent = marks::get::<i64>(conn, marks::SENT)?.unwrap_or(0) as u64;
+        let received = marks::get::<i64>(conn, marks::RECEIVED)?.unwrap_or(0) as u64;
+        Ok(Status {
+            state: word,
+            sentence,
+            pending,
+            parked,
+            conflicts: counts.conflicts,
+            oldest_pending_ms: counts.oldest_pending_ms,
+            last_sync_ms: marks::get(conn, marks::LAST_SYNC_MS)?,
+            cursor,
+            device_id: marks::get(conn, marks::DEVICE_ID)?,
+            server: self.config.server.clone(),
+            store: self.config.store.clone(),
+            problems,
+            name: self.config.name.clone(),
+            running,
+            full_sync,
+            synced: sent + received,
+            sent,
+            received,
+        })
+    }
+
+    /// Journal entries that are not in the outbox yet, and what is wrong with the store.
+    fn look_at_store(&self) -> (u64, Vec<Problem>) {
+        let captured = marks::get(self.state().conn(), marks::CAPTURED_SEQ).ok().flatten().unwrap_or(0);
+        let look = || -> Result<(u64, Vec<Problem>), AgentError> {
+            let conn = open::reader(&self.config.store)?;
+            let wrap = |error| self.store_error(error);
+            let schema = schema::read(&conn, &self.config).map_err(wrap)?;
+            let refused = schema.refused.iter().map(|refused| Problem::table_refused(&refused.table, &refused.reason)).collect();
+            let waiting = journal::waiting(&conn, captured).unwrap_or(0);
+            Ok((waiting, refused))
+        };
+        match look() {
+            Ok(found) => found,
+            Err(AgentError::Store(error)) if error.is_passing() => (0, Vec::new()),
+            Err(error) => (0, vec![error.problem()]),
+        }
+    }
+
+    /// The server answered: whatever was wrong with the way there is over.
+    pub(crate) fn server_answers(&self) -> Result<(), AgentError> {
+        const NOTE_MS: i64 = 1_000;
+        let state = self.state();
+        let conn = state.conn();
+        let noted: i64 = marks::get(conn, marks::LAST_SYNC_MS)?.unwrap_or(0);
+        let now = now_ms();
+        let trouble =
+            marks::get::<String>(conn, marks::TROUBLE)?.is_some() || marks::get::<i64>(conn, marks::OFFLINE_SINCE_MS)?.is_some();
+        if trouble || (now - noted).abs() >= NOTE_MS {
+            marks::clear(conn, marks::TROUBLE)?;
+            marks::clear(conn, marks::OFFLINE_SINCE_MS)?;
+            marks::set(conn, marks::LAST_SYNC_MS, now)?;
+        }
+        Ok(())
+    }
+
+    /// Notes trouble with the server for the status; `failures` in a row so far.
+    pub(crate) fn note_trouble(&self, trouble: &Trouble, failures: u32) -> Result<(), AgentError> {
+        let tell = failures >= FAILURES_TO_TELL;
+        let (offline, problem) = match trouble {
+            Trouble::Offline(why) => (true, tell.then(|| Problem::server_unreachable(failures, why))),
+            Trouble::NotTheServer(why) => (true, Some(Problem::not_a_sync_server(why))),
+            Trouble::ServerFailed(why) => (true, tell.then(|| Problem::server_failing(failures, why))),
+            Trouble::RateLimited { .. } => (false, None),
+            Trouble::Unauthorized(why) => (false, Some(Problem::key_refused(why))),
+            Trouble::Suspended => (false, Some(Problem::suspended())),
+            Trouble::KeyMissing(why) => (false, Some(Problem::key_missing(why))),
+        };
+        let state = self.state();
+        let conn = state.conn();
+        if offline && marks::get::<i64>(conn, marks::OFFLINE_SINCE_MS)?.is_none() {
+            marks::set(conn, marks::OFFLINE_SINCE_MS, now_ms())?;
+        }
+        if let Some(problem) = problem {
+            marks::set(conn, marks::TROUBLE, serde_json::to_string(&problem).expect("a problem encodes"))?;
+        }
+        Ok(())
+    }
+}
+
+fn full_sync(conn: &rusqlite::Connection, cursor: i64) -> Result<Option<FullSync>, AgentError> {
+    let up = upload::totals(conn)?;
+    let caught_up = marks::get(conn, marks::CAUGHT_UP)?.unwrap_or(false);
+    if up.finished && caught_up {
+        return Ok(None);
+    }
+    let head: i64 = marks::get(conn, marks::HEAD)?.unwrap_or(0).max(cursor);
+    let (down_done, down_total) = if caught_up { (0, 0) } else { (cursor as u64, head as u64) };
+    Ok(Some(FullSync { done: up.done + down_done, total: up.total + down_total }))
+}
+
+/// Local `hh:mm`.
+fn clock_text(unix_ms: i64) -> String {
+    let zone = jiff::tz::TimeZone::system();
+    jiff::Timestamp::from_millisecond(unix_ms).map(|time| time.to_zoned(zone).strftime("%H:%M").to_string()).unwrap_or_default()
+}

@@ -1,0 +1,42 @@
+//! Marks that must travel with the store: whose it is, and how far it has pulled. They go back in time when the POS restores a backup.
+
+use rusqlite::types::{FromSql, ToSql};
+use rusqlite::{Connection, OptionalExtension, Result};
+
+/// The agent that serves this store: the id in its state.
+pub const OWNER: &str = "owner";
+
+/// The owner's state folder, for people.
+pub const OWNER_STATE_DIR: &str = "owner_state_dir";
+
+/// The store's path when it was taken over; another one means a copy.
+pub const STORE_PATH: &str = "store_path";
+
+/// Changes with every restore or clone that is noticed.
+pub const INCARNATION: &str = "incarnation";
+
+/// The cursor up to which this store holds the server's changes.
+pub const CURSOR: &str = "cursor";
+
+/// The server's epoch that the cursor counts in.
+pub const EPOCH: &str = "epoch";
+
+/// Reads a mark; `None` when it or the whole table is missing.
+pub fn get<T: FromSql>(conn: &Connection, name: &str) -> Result<Option<T>> {
+    let there: bool = conn
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = '_tillsync_marks')")?
+        .query_row([], |row| row.get(0))?;
+    if !there {
+        return Ok(None);
+    }
+    conn.prepare_cached("SELECT value FROM _tillsync_marks WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
+}
+
+/// Writes a mark.
+pub fn set(conn: &Connection, name: &str, value: impl ToSql) -> Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO _tillsync_marks(name, value) VALUES (?1, ?2) ON CONFLICT(name) DO UPDATE SET value = excluded.value",
+    )?
+    .execute((name, value))?;
+    Ok(())
+}

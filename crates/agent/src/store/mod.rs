@@ -1,0 +1,10 @@
+//! The store: the POS's SQLite file, which is not ours. Everything here opens it, does one short thing, and closes it.
+
+pub mod install;
+pub mod journal;
+pub mod marks;
+pub mod open;
+pub mod rows;
+pub mod schema;
+
+pub use open::StoreError;

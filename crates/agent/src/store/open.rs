@@ -1,0 +1,211 @@
+//! Connections to the store and what can be wrong with the file.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tillsync_core::problem::Problem;
+
+/// How long a reader waits for the POS. Longer waits are the sync machine's business.
+const READ_BUSY: Duration = Duration::from_millis(50);
+
+/// How long a writer waits for the POS, so that it never queues up behind it for long.
+const WRITE_BUSY: Duration = Duration::from_millis(100);
+
+/// Tables of network file systems in `/proc/mounts`; SQLite's locks do not hold across machines there.
+#[cfg(target_os = "linux")]
+const NETWORK_FILE_SYSTEMS: [&str; 7] = ["nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p"];
+
+/// What can be wrong with the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No such file.
+    #[error("there is no store at {0}")]
+    Missing(PathBuf),
+    /// The file is not readable or writable for this user.
+    #[error("the store {0} cannot be opened for reading and writing")]
+    Denied(PathBuf),
+    /// Not SQLite, or encrypted.
+    #[error("{0} is not a SQLite database, or it is encrypted")]
+    NotADatabase(PathBuf),
+    /// SQLite says the file is damaged.
+    #[error("the store {0} is damaged")]
+    Corrupt(PathBuf),
+    /// The disk is full.
+    #[error("the disk that holds the store {0} is full")]
+    Full(PathBuf),
+    /// The store lies on another machine.
+    #[error("the store {0} lies on a network share")]
+    NetworkShare(PathBuf),
+    /// The POS holds the store.
+    #[error("the POS holds the store")]
+    Busy,
+    /// The schema changed between two looks.
+    #[error("the store's schema has just changed")]
+    SchemaChanged,
+    /// Another agent serves this store.
+    #[error("the store {store} is already served by the agent whose state is in {state_dir}")]
+    Owned {
+        /// The store.
+        store: PathBuf,
+        /// The other agent's state folder.
+        state_dir: String,
+    },
+    /// Anything else from SQLite.
+    #[error("the store {path} cannot be used: {source}")]
+    Sqlite {
+        /// The store.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+}
+
+impl StoreError {
+    /// What SQLite said about this file, sorted out.
+    pub fn from_sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::SchemaChanged) => Self::SchemaChanged,
+            Some(ErrorCode::NotADatabase) => Self::NotADatabase(path),
+            Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt(path),
+            Some(ErrorCode::DiskFull) => Self::Full(path),
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => Self::Denied(path),
+            _ => Self::Sqlite { path, source },
+        }
+    }
+
+    /// Whether trying again in a moment is all it takes.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Busy | Self::SchemaChanged)
+    }
+
+    /// The same for people.
+    pub fn problem(&self) -> Problem {
+        let (code, action) = match self {
+            Self::Missing(_) => {
+                ("store_missing", "Start the POS once so that it makes its store, or correct `store` in the config.")
+            }
+            Self::Denied(_) => {
+                ("store_denied", "Give the account that runs Tillsync read and write access to the file and its folder.")
+            }
+            Self::NotADatabase(_) => {
+                ("store_not_a_database", "Point `store` in the config at the POS's SQLite file; encrypted stores cannot be synced.")
+            }
+            Self::Corrupt(_) => {
+                ("store_corrupt", "Let the POS vendor repair the store or restore a backup; unsent changes are kept.")
+            }
+            Self::Full(_) => ("store_disk_full", "Free some space; nothing is lost and syncing goes on by itself."),
+            Self::NetworkShare(_) => ("store_network_share", "Run Tillsync on the machine whose disk holds the store."),
+            Self::Busy | Self::SchemaChanged => ("store_busy", "Nothing to do; it is tried again at once."),
+            Self::Owned { .. } => {
+                ("store_owned", "Stop the other agent and run `tillsync detach` with its config first, or use its config.")
+            }
+            Self::Sqlite { .. } => ("store_failed", "See the log; `tillsync doctor` checks the store."),
+        };
+        Problem::store(code, capitalise(&format!("{self}.")), action)
+    }
+}
+
+fn capitalise(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// Checks what can be checked without opening the file.
+pub fn check_file(path: &Path) -> Result<(), StoreError> {
+    let Ok(info) = std::fs::metadata(path) else {
+        return Err(StoreError::Missing(path.to_owned()));
+    };
+    if !info.is_file() {
+        return Err(StoreError::NotADatabase(path.to_owned()));
+    }
+    if is_on_network_share(path) {
+        return Err(StoreError::NetworkShare(path.to_owned()));
+    }
+    Ok(())
+}
+
+/// A connection that only reads. Closing it never checkpoints the POS's write-ahead log.
+pub fn reader(path: &Path) -> Result<Connection, StoreError> {
+    check_file(path)?;
+    let open = || {
+        // A read-only WAL connection still writes the shared-memory index, so the file is opened read-write.
+        let conn = connect(path, READ_BUSY)?;
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        conn.pragma_update(None, "query_only", true)?;
+        // Reading something finds out whether the file is a database at all.
+        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        Ok(conn)
+    };
+    open().map_err(|error| StoreError::from_sqlite(path, error))
+}
+
+/// A connection that writes rows without firing anybody's triggers and without acting on foreign keys.
+pub fn writer(path: &Path) -> Result<Connection, StoreError> {
+    check_file(path)?;
+    let had_log = log_path(path).metadata().is_ok_and(|info| info.len() > 0);
+    let open = || {
+        let conn = connect(path, WRITE_BUSY)?;
+        // Who finds no log when coming leaves none when going; who finds one leaves it to the POS.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, had_log)?;
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+        conn.pragma_update(None, "foreign_keys", false)?;
+        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        if is_wal(&conn)? {
+            // The lock is held without waiting for the disk. A power cut takes rows and cursor back together.
+            conn.pragma_update(None, "synchronous", "NORMAL")?;
+        }
+        if conn.is_readonly("main")? {
+            return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY), None));
+        }
+        Ok(conn)
+    };
+    open().map_err(|error| StoreError::from_sqlite(path, error))
+}
+
+/// Whether the store keeps a write-ahead log.
+pub fn is_wal(conn: &Connection) -> rusqlite::Result<bool> {
+    let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    Ok(mode.eq_ignore_ascii_case("wal"))
+}
+
+/// The write-ahead log beside a store.
+pub fn log_path(store: &Path) -> PathBuf {
+    let mut name = store.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+fn connect(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(busy)?;
+    conn.set_prepared_statement_cache_capacity(128);
+    Ok(conn)
+}
+
+#[cfg(target_os = "linux")]
+fn is_on_network_share(path: &Path) -> bool {
+    let (Ok(path), Ok(mounts)) = (path.canonicalize(), std::fs::read_to_string("/proc/mounts")) else {
+        return false;
+    };
+    let mut fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let longest = fields.by_ref().filter(|f| f.len() > 2 && path.starts_with(f[1])).max_by_key(|f| f[1].len());
+    longest.is_some_and(|f| NETWORK_FILE_SYSTEMS.contains(&f[2]))
+}
+
+#[cfg(windows)]
+fn is_on_network_share(path: &Path) -> bool {
+    // `\\server\share\…`, also behind a mapped drive once it is resolved.
+    let resolved = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let text = resolved.to_string_lossy();
+    text.starts_with(r"\\?\UNC\") || (text.starts_with(r"\\") && !text.starts_with(r"\\?\"))
+}
+
+#[cfg(not(any(target_os = "linux", windows)))]
+fn is_on_network_share(_path: &Path) -> bool {
+    false
+}

@@ -1,0 +1,277 @@
+//! What the store holds: its tables, their keys, and which of them cannot sync.
+
+use rusqlite::{Connection, Result};
+use tillsync_core::config::{Config, Merge};
+
+/// Everything of ours in the store starts with this.
+pub const PREFIX: &str = "_tillsync_";
+
+/// Collations that every SQLite knows; a POS's own cannot be used by another program.
+const KNOWN_COLLATIONS: [&str; 3] = ["BINARY", "NOCASE", "RTRIM"];
+
+/// The tables of a store, parents before children.
+#[derive(Clone, Debug, Default)]
+pub struct Schema {
+    /// SQLite's schema version when this was read.
+    pub version: i64,
+    /// Tables that sync.
+    pub tables: Vec<Table>,
+    /// Tables that cannot, and why.
+    pub refused: Vec<Refused>,
+}
+
+/// A table that cannot sync.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The table.
+    pub table: String,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// A table that syncs.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Its number in the journal.
+    pub number: i64,
+    /// Its name, which is also the entity's.
+    pub name: String,
+    /// The primary key's columns, in key order.
+    pub key: Vec<String>,
+    /// All columns that hold data (generated ones do not), in table order.
+    pub columns: Vec<String>,
+    /// Whether the shadow keeps prints per column.
+    pub merge: Merge,
+    /// References to other tables.
+    pub parents: Vec<Reference>,
+    /// Columns of UNIQUE constraints beside the key, which can never be dropped alone: a probe may name them.
+    pub probes: Vec<Vec<String>>,
+    /// Whether a unique index may be dropped later, so that no trigger may name its columns.
+    pub has_loose_unique: bool,
+    /// References of other tables to this one.
+    pub children: Vec<Reference>,
+}
+
+/// A foreign key, seen from one of its ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// The table at the other end.
+    pub table: String,
+    /// This table's columns.
+    pub columns: Vec<String>,
+    /// The other table's columns.
+    pub other_columns: Vec<String>,
+}
+
+impl Schema {
+    /// The table with this name.
+    pub fn table(&self, name: &str) -> Option<&Table> {
+        self.tables.iter().find(|table| table.name == name)
+    }
+
+    /// The table with this number in the journal.
+    pub fn numbered(&self, number: i64) -> Option<&Table> {
+        self.tables.iter().find(|table| table.number == number)
+    }
+
+    /// A table's place: parents come before children.
+    pub fn place(&self, name: &str) -> usize {
+        self.tables.iter().position(|table| table.name == name).unwrap_or(usize::MAX)
+    }
+
+    /// The largest number of key columns.
+    pub fn key_width(&self) -> usize {
+        self.tables.iter().map(|table| table.key.len()).max().unwrap_or(1).max(1)
+    }
+}
+
+impl Table {
+    /// Column names as the shadow keeps prints of them: none for tables that merge by row.
+    pub fn print_columns(&self) -> &[String] {
+        match self.merge {
+            Merge::Field => &self.columns,
+            Merge::Row => &[],
+        }
+    }
+
+    /// Where in `columns` the key's columns are.
+    pub fn key_places(&self) -> Vec<usize> {
+        self.key.iter().filter_map(|key| self.columns.iter().position(|column| column == key)).collect()
+    }
+}
+
+/// An identifier in double quotes.
+pub fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Reads the schema. Table numbers are 0 until the capture is installed.
+pub fn read(conn: &Connection, config: &Config) -> Result<Schema> {
+    let version = version(conn)?;
+    let mut schema = Schema { version, ..Schema::default() };
+    for name in ordinary_tables(conn)? {
+        if name.starts_with(PREFIX) || !config.includes(&name) {
+            continue;
+        }
+        match read_table(conn, &name, config)? {
+            Ok(table) => schema.tables.push(table),
+            Err(reason) => schema.refused.push(Refused { table: name, reason }),
+        }
+    }
+    link_children(conn, &mut schema.tables)?;
+    schema.tables = parents_first(schema.tables);
+    Ok(schema)
+}
+
+/// SQLite's schema version, which every change of the schema moves.
+pub fn version(conn: &Connection) -> Result<i64> {
+    conn.query_row("PRAGMA schema_version", [], |row| row.get(0))
+}
+
+fn ordinary_tables(conn: &Connection) -> Result<Vec<String>> {
+    let mut query = conn.prepare(
+        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name",
+    )?;
+    query.query_map([], |row| row.get(0))?.collect()
+}
+
+fn read_table(conn: &Connection, name: &str, config: &Config) -> Result<std::result::Result<Table, String>> {
+    let mut query = conn.prepare("SELECT name, pk, hidden FROM pragma_table_xinfo(?1) ORDER BY cid")?;
+    let infos: Vec<(String, i64, i64)> =
+        query.query_map([name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect::<Result<_>>()?;
+    let mut key: Vec<(i64, String)> = infos.iter().filter(|(_, pk, _)| *pk > 0).map(|(name, pk, _)| (*pk, name.clone())).collect();
+    if key.is_empty() {
+        return Ok(Err("it has no primary key, so its rows cannot be told apart".to_owned()));
+    }
+    key.sort_unstable();
+    let key: Vec<String> = key.into_iter().map(|(_, name)| name).collect();
+    let columns: Vec<String> = infos.into_iter().filter(|(_, _, hidden)| *hidden == 0).map(|(name, ..)| name).collect();
+    let mut uniques = read_uniques(conn, name)?;
+    let stored = |probe: &Vec<String>| probe.iter().all(|column| columns.contains(column));
+    uniques.has_loose |= !uniques.constraints.iter().all(stored);
+    uniques.constraints.retain(stored);
+    if let Some(collation) = uniques.unknown_collation {
+        return Ok(Err(format!("it uses the collation {collation}, which only the POS has")));
+    }
+    let parents = read_parents(conn, name)?;
+    let merge = config.table(name).merge.unwrap_or(if written_once(conn, name)? { Merge::Row } else { Merge::Field });
+    Ok(Ok(Table {
+        number: 0,
+        name: name.to_owned(),
+        key,
+        columns,
+        merge,
+        parents,
+        probes: uniques.constraints,
+        has_loose_unique: uniques.has_loose,
+        children: Vec::new(),
+    }))
+}
+
+/// Lines of a document, which live and die with it, are written once; column prints for them would only cost space.
+fn written_once(conn: &Connection, table: &str) -> Result<bool> {
+    conn.query_row("SELECT EXISTS (SELECT 1 FROM pragma_foreign_key_list(?1) WHERE on_delete = 'CASCADE')", [table], |row| {
+        row.get(0)
+    })
+}
+
+#[derive(Default)]
+struct Uniques {
+    constraints: Vec<Vec<String>>,
+    has_loose: bool,
+    unknown_collation: Option<String>,
+}
+
+fn read_uniques(conn: &Connection, table: &str) -> Result<Uniques> {
+    let mut query = conn.prepare("SELECT name, \"unique\", origin FROM pragma_index_list(?1)")?;
+    let indexes: Vec<(String, bool, String)> =
+        query.query_map([table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect::<Result<_>>()?;
+    let mut uniques = Uniques::default();
+    for (index, unique, origin) in indexes {
+        let mut query = conn.prepare_cached("SELECT name, coll FROM pragma_index_xinfo(?1) WHERE key = 1 ORDER BY seqno")?;
+        let columns: Vec<(Option<String>, Option<String>)> =
+            query.query_map([&index], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_>>()?;
+        let unknown = columns.iter().filter_map(|(_, collation)| collation.clone());
+        uniques.unknown_collation = uniques
+            .unknown_collation
+            .or(unknown.into_iter().find(|name| !KNOWN_COLLATIONS.contains(&name.to_uppercase().as_str())));
+        match (unique, origin.as_str()) {
+            (true, "u") => uniques.constraints.push(columns.into_iter().filter_map(|(name, _)| name).collect()),
+            (true, "c") => uniques.has_loose = true,
+            _ => {}
+        }
+    }
+    Ok(uniques)
+}
+
+fn read_parents(conn: &Connection, table: &str) -> Result<Vec<Reference>> {
+    let mut query = conn.prepare("SELECT id, \"table\", \"from\", \"to\" FROM pragma_foreign_key_list(?1) ORDER BY id, seq")?;
+    let rows: Vec<(i64, String, String, Option<String>)> =
+        query.query_map([table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?.collect::<Result<_>>()?;
+    let mut parents: Vec<(i64, Reference)> = Vec::new();
+    for (id, parent, from, to) in rows {
+        if parents.last().is_none_or(|(last, _)| *last != id) {
+            parents.push((id, Reference { table: parent, columns: Vec::new(), other_columns: Vec::new() }));
+        }
+        if let Some((_, reference)) = parents.last_mut() {
+            reference.columns.push(from);
+            reference.other_columns.extend(to);
+        }
+    }
+    Ok(parents.into_iter().map(|(_, reference)| reference).collect())
+}
+
+/// Completes references that name no columns, drops those to tables that are not there, and notes them at the other end.
+fn link_children(conn: &Connection, tables: &mut [Table]) -> Result<()> {
+    let keys: Vec<(String, Vec<String>)> = tables.iter().map(|table| (table.name.clone(), table.key.clone())).collect();
+    let mut links = Vec::new();
+    for table in tables.iter_mut() {
+        for reference in &mut table.parents {
+            let Some((name, key)) = keys.iter().find(|(name, _)| name.eq_ignore_ascii_case(&reference.table)) else { continue };
+            reference.table.clone_from(name);
+            if reference.other_columns.is_empty() {
+                reference.other_columns.clone_from(key);
+            }
+            if has_index_on(conn, &table.name, &reference.columns)? {
+                let back = Reference {
+                    table: table.name.clone(),
+                    columns: reference.other_columns.clone(),
+                    other_columns: reference.columns.clone(),
+                };
+                links.push((name.clone(), back));
+            }
+        }
+        table.parents.retain(|reference| {
+            reference.columns.len() == reference.other_columns.len() && keys.iter().any(|(name, _)| *name == reference.table)
+        });
+    }
+    for (parent, back) in links {
+        if let Some(table) = tables.iter_mut().find(|table| table.name == parent) {
+            table.children.push(back);
+        }
+    }
+    Ok(())
+}
+
+/// Looking for children without an index would read the whole table while the POS waits.
+fn has_index_on(conn: &Connection, table: &str, columns: &[String]) -> Result<bool> {
+    let first = columns.first().map(String::as_str).unwrap_or_default();
+    conn.query_row(
+        "SELECT EXISTS (SELECT 1 FROM pragma_index_list(?1) AS l, pragma_index_info(l.name) AS i WHERE i.seqno = 0 AND i.name = ?2 COLLATE NOCASE)",
+        [table, first],
+        |row| row.get(0),
+    )
+}
+
+fn parents_first(mut left: Vec<Table>) -> Vec<Table> {
+    let mut ordered: Vec<Table> = Vec::with_capacity(left.len());
+    while !left.is_empty() {
+        let waits = |table: &Table| {
+            table.parents.iter().any(|parent| parent.table != table.name && left.iter().any(|other| other.name == parent.table))
+        };
+        // In a cycle of references nobody is first; then the order of names decides.
+        let next = left.iter().position(|table| !waits(table)).unwrap_or(0);
+        ordered.push(left.remove(next));
+    }
+    ordered
+}

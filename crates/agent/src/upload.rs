@@ -1,0 +1,196 @@
+//! The first full sync, upwards: rows go from the store to the server in key order, resumable, without passing through the
+//! outbox. What the POS changes meanwhile goes through the journal as ever.
+
+use rusqlite::Transaction;
+use tillsync_core::change::{Operation, Verdict};
+use tillsync_core::diff::{Shadow, column_prints};
+use tillsync_core::key::{entity_id, parse_entity_id};
+use tillsync_core::print::row_print;
+use tillsync_core::row::Row;
+use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::agent::{Agent, AgentError, StoreSide, now_ms};
+use crate::push::{hold_server_row, settle_version};
+use crate::remote::{Answer, Outgoing};
+use crate::state::{marks, outbox, shadow, upload};
+use crate::store::schema::Table;
+use crate::store::{open, rows};
+
+/// The position of a table whose rows with NULL in the key were sent too.
+const NULL_KEYS: &str = "[]";
+
+/// Rows with NULL in the key that a table may have; more cannot be told apart anyway.
+const NULL_KEY_ROWS_MAX: usize = 1_000;
+
+/// A stretch of a table on its way.
+#[derive(Debug)]
+pub struct Upload {
+    table: String,
+    position: String,
+    looked_at: u64,
+    sent: Vec<Row>,
+}
+
+struct Stretch {
+    rows: Vec<Row>,
+    position: String,
+    last: bool,
+}
+
+impl Agent {
+    /// The next stretch of rows that the server does not have, or `None` when every table is done.
+    pub(crate) fn next_upload(&self, rows_max: u32) -> Result<Option<(Upload, Vec<Outgoing>)>, AgentError> {
+        let tables = self.store().schema.tables.clone();
+        for table in &tables {
+            while let Some(position) = self.upload_position(table)? {
+                if let Some(stretch) = self.take_stretch(table, position.as_deref(), rows_max as usize)? {
+                    return Ok(Some(stretch));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where to go on; `None` when the table is done.
+    #[expect(clippy::option_option, reason = "started but nowhere yet is not the same as done")]
+    fn upload_position(&self, table: &Table) -> Result<Option<Option<String>>, AgentError> {
+        if let Some(progress) = upload::get(self.state().conn(), &table.name)? {
+            return Ok((!progress.finished).then_some(progress.position));
+        }
+        for table in &self.store().schema.tables.clone() {
+            let conn = open::reader(&self.config.store)?;
+            let total = rows::count(&conn, table).map_err(|error| self.store_error(error))?;
+            upload::start(self.state().conn(), &table.name, total)?;
+        }
+        Ok(Some(None))
+    }
+
+    /// Reads a stretch and leaves out what the server has. A stretch with nothing left is passed over at once.
+    fn take_stretch(
+        &self,
+        table: &Table,
+        position: Option<&str>,
+        rows_max: usize,
+    ) -> Result<Option<(Upload, Vec<Outgoing>)>, AgentError> {
+        let store = self.store();
+        let stretch = self.read_stretch(table, position, rows_max)?;
+        let mut state = self.state();
+        let tx = state.write()?;
+        let entity = store.entity(&table.name);
+        let incarnation: String = marks::get(&tx, marks::INCARNATION)?.unwrap_or_default();
+        let looked_at = stretch.rows.len() as u64;
+        let (mut sent, mut outgoing) = (Vec::new(), Vec::new());
+        for row in stretch.rows {
+            let key = entity_id(&rows::key_of(table, &row));
+            // What the shadow knows is on the server, in the outbox, or in the journal.
+            let confirmed = shadow::get(&tx, entity.number, &key)?
+                .is_some_and(|kept| kept.version() > 0 || outbox::has_unsent(&tx, &table.name, &key).unwrap_or(true));
+            if !confirmed {
+                outgoing.push(as_change(&incarnation, table, key, &row));
+                sent.push(row);
+            }
+        }
+        let finished = stretch.last && outgoing.is_empty();
+        if outgoing.is_empty() {
+            upload::advance(&tx, &table.name, &stretch.position, looked_at)?;
+        }
+        if finished {
+            upload::finish(&tx, &table.name)?;
+        }
+        tx.commit()?;
+        if outgoing.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some((Upload { table: table.name.clone(), position: stretch.position, looked_at, sent }, outgoing)))
+    }
+
+    fn read_stretch(&self, table: &Table, position: Option<&str>, rows_max: usize) -> Result<Stretch, AgentError> {
+        let conn = open::reader(&self.config.store)?;
+        let wrap = |error| self.store_error(error);
+        if position == Some(NULL_KEYS) {
+            return Ok(Stretch { rows: Vec::new(), position: NULL_KEYS.to_owned(), last: true });
+        }
+        let after = position.and_then(parse_entity_id);
+        let found = rows::read_after(&conn, table, after.as_deref(), rows_max).map_err(wrap)?;
+        if let Some(last) = found.last() {
+            let position = entity_id(&rows::key_of(table, last));
+            return Ok(Stretch { rows: found, position, last: false });
+        }
+        let mut found = rows::read_null_keys(&conn, table, NULL_KEY_ROWS_MAX).map_err(wrap)?;
+        let mut seen = std::collections::HashMap::new();
+        for row in &found {
+            *seen.entry(entity_id(&rows::key_of(table, row))).or_insert(0) += 1;
+        }
+        found.retain(|row| seen[&entity_id(&rows::key_of(table, row))] == 1);
+        Ok(Stretch { rows: found, position: NULL_KEYS.to_owned(), last: true })
+    }
+}
+
+impl Upload {
+    /// Notes the verdicts: the shadow learns the rows, the position moves on.
+    pub(crate) fn record(
+        &self,
+        tx: &Transaction<'_>,
+        store: &StoreSide,
+        outgoing: &[Outgoing],
+        answers: &[Answer],
+        now: i64,
+    ) -> Result<(), AgentError> {
+        if answers.iter().any(|answer| answer.verdict.is_none()) {
+            // The same stretch goes again; its events have the same ids.
+            return Ok(());
+        }
+        let Some(entity) = store.entities.get(&self.table) else { return Ok(()) };
+        for ((row, change), answer) in self.sent.iter().zip(outgoing).zip(answers) {
+            // A capture may have been quicker; then the shadow is newer than this row.
+            if shadow::get(tx, entity.number, &change.key)?.is_none() {
+                let columns = column_prints(row, &entity.columns);
+                shadow::put(tx, entity.number, &change.key, &Shadow { print: row_print(row), columns, version: 0 })?;
+            }
+            match answer.verdict {
+                Some(Verdict::Applied | Verdict::Duplicate) => settle_version(tx, store, change, answer.version)?,
+                Some(Verdict::Merged) => hold_server_row(tx, change, answer, now)?,
+                Some(Verdict::Conflict | Verdict::Rejected) => park(tx, change, answer, now)?,
+                None => {}
+            }
+        }
+        Ok(upload::advance(tx, &self.table, &self.position, self.looked_at)?)
+    }
+}
+
+fn as_change(incarnation: &str, table: &Table, key: String, row: &Row) -> Outgoing {
+    // The same row of the same incarnation always makes the same event, so a repeated stretch is a duplicate.
+    let name = format!("{incarnation}\0{}\0{key}\0{}", table.name, row_print(row));
+    Outgoing {
+        event_id: uuid::Builder::from_custom_bytes(xxh3_128(name.as_bytes()).to_be_bytes()).into_uuid(),
+        entity: table.name.clone(),
+        key,
+        operation: Operation::Create,
+        data: row.to_json(),
+        updated_fields: None,
+        base_version: None,
+        at_ms: now_ms(),
+    }
+}
+
+/// A row that the server does not take becomes a change in the outbox, where people look for such.
+fn park(tx: &Transaction<'_>, change: &Outgoing, answer: &Answer, now: i64) -> Result<(), AgentError> {
+    let entry = outbox::NewEntry {
+        event_id: Uuid::now_v7(),
+        entity: &change.entity,
+        key: &change.key,
+        operation: change.operation,
+        data: change.data.clone(),
+        updated_fields: None,
+        at_ms: now,
+    };
+    outbox::add(tx, &entry)?;
+    let id = tx.last_insert_rowid();
+    let standing = if answer.verdict == Some(Verdict::Conflict) { outbox::Standing::Conflict } else { outbox::Standing::Parked };
+    outbox::set_standing(tx, id, standing, answer.reason.as_deref())?;
+    if standing == outbox::Standing::Conflict {
+        hold_server_row(tx, change, answer, now)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! Hints: the store's files changed, the network may be back. A hint only brings a look forward; the timer is the truth.
+
+use std::path::Path;
+use std::time::Duration;
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tillsync_core::sync::Event;
+use tokio::sync::mpsc;
+
+/// A commit touches several files; this long after the first touch they count as one.
+const DEBOUNCE: Duration = Duration::from_millis(8);
+
+/// The watchers; they stop when dropped.
+pub struct Watch {
+    _store: Option<RecommendedWatcher>,
+    _network: Option<netwatcher::WatchHandle>,
+}
+
+/// Watches the store's folder and the network, and sends hints.
+pub fn watch(store: &Path, events: &mpsc::Sender<Event>) -> Watch {
+    Watch { _store: watch_store(store, events.clone()), _network: watch_network(events.clone()) }
+}
+
+fn watch_store(store: &Path, events: mpsc::Sender<Event>) -> Option<RecommendedWatcher> {
+    // One pending touch is enough: it stands for all that came before it is looked at.
+    let (touched, mut touches) = mpsc::channel::<()>(1);
+    let name = store.file_name()?.to_owned();
+    let folder = store.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    let is_ours =
+        move |path: &Path| path.file_name().is_some_and(|file| file.as_encoded_bytes().starts_with(name.as_encoded_bytes()));
+    let on_event = move |event: notify::Result<notify::Event>| {
+        if let Ok(event) = event
+            && !matches!(event.kind, EventKind::Access(_))
+            && event.paths.iter().any(|path| is_ours(path))
+        {
+            let _ = touched.try_send(());
+        }
+    };
+    let mut watcher = match notify::recommended_watcher(on_event) {
+        Ok(watcher) => watcher,
+        Err(error) => {
+            tracing::warn!(%error, "the store's folder cannot be watched; changes are found by the timer");
+            return None;
+        }
+    };
+    if let Err(error) = watcher.watch(&folder, RecursiveMode::NonRecursive) {
+        tracing::warn!(%error, "the store's folder cannot be watched; changes are found by the timer");
+        return None;
+    }
+    tokio::spawn(async move {
+        while touches.recv().await.is_some() {
+            tokio::time::sleep(DEBOUNCE).await;
+            let _ = touches.try_recv();
+            if events.send(Event::StoreChanged).await.is_err() {
+                return;
+            }
+        }
+    });
+    Some(watcher)
+}
+
+fn watch_network(events: mpsc::Sender<Event>) -> Option<netwatcher::WatchHandle> {
+    let mut first = true;
+    let handle = netwatcher::watch_interfaces_with_callback(move |_| {
+        // The first call tells what is there already.
+        if !std::mem::take(&mut first) {
+            let _ = events.try_send(Event::NetworkUp);
+        }
+    });
+    handle.inspect_err(|error| tracing::warn!(%error, "the network cannot be watched; its return is found by the timer")).ok()
+}
