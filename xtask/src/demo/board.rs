@@ -84,7 +84,8 @@ fn draw(bar: &ProgressBar, name: &str, status: &Status) {
 
 fn line(name: &str, status: &Status) -> String {
     if let Some(progress) = status.full_sync {
-        return format!("{name}  first full sync: {} of {} rows", HumanCount(progress.done), HumanCount(progress.total));
+        let total = if progress.total == 0 { "…".to_owned() } else { HumanCount(progress.total).to_string() };
+        return format!("{name}  first full sync: {} of {total} rows", HumanCount(progress.done));
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
     let last_sync = status.last_sync_ms.map_or("never".to_owned(), |then| format!("{} s ago", (now - then).max(0) / 1000));

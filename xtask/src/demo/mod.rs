@@ -24,6 +24,8 @@ const PROFILE: &str = "debug";
 const SALES_PER_SECOND: f64 = 8.0;
 /// For a step that only waits for the agents; the extract needs a few seconds, a reader's own store may need minutes.
 const SETTLE_WITHIN: Duration = Duration::from_secs(600);
+/// An agent that was refused tries again within a minute, whatever happened before.
+const ONLINE_WITHIN: Duration = Duration::from_secs(120);
 /// How often the registers are asked for their state.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -115,6 +117,10 @@ impl Shop {
         ensure!(status.pending > 0, "register B lost its network and sold on, but nothing waits in its queue");
         self.board.tell(&format!("\n4  The network is back; {} changes wait in register B:", status.pending));
         self.wire.mend();
+        wait_until("register B finds the hub again", ONLINE_WITHIN, || {
+            self.look()?;
+            Ok(self.registers[1].status()?.state != "offline")
+        })?;
         self.watch(third)
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Progress of the first full sync.
+/// Progress of the first full sync. The total is zero until the rows have been counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FullSync {
     /// Rows sent and fetched so far.
