@@ -45,7 +45,7 @@ impl Report {
     }
 
     fn add(&mut self, what: &str, value: String, limit: String, verdict: &'static str) {
-        println!("{what:<64} {value:>12}  {limit:<12} {verdict}");
+        println!("{what:<72} {value:>12}  {limit:<12} {verdict}");
         self.lines.push(Line { what: what.to_owned(), value, limit, verdict });
     }
 
