@@ -154,10 +154,16 @@ impl Agent {
         drop(conn);
         let state = self.state();
         store.entities.clear();
+        let known = shadow::entity_count(state.conn())?;
         for table in &read.tables {
             store.entities.insert(table.name.clone(), shadow::entity(state.conn(), &table.name, table.print_columns())?);
         }
         store.schema = read;
+        if known > 0 && shadow::entity_count(state.conn())? > known {
+            // Rows of a table that was not here were passed over; everything is fetched again, and what is known is passed over now.
+            marks::set(state.conn(), marks::CURSOR, 0)?;
+            store.page = None;
+        }
         Ok(installed)
     }
 }

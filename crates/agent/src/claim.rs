@@ -12,6 +12,7 @@ use crate::store::{StoreError, install, marks, open};
 impl Agent {
     /// Makes sure that this agent, and no other, serves the store. A copy of another register's store is taken over by `init`.
     pub fn claim(&self, take_over: bool) -> Result<(), AgentError> {
+        open::check_place(&self.config.store)?;
         let mine = self.own_id()?;
         let conn = open::reader(&self.config.store)?;
         let get = |name| marks::get::<String>(&conn, name).map_err(|error| self.store_error(error));

@@ -2,6 +2,7 @@
 //! start on, also after a long time off.
 
 use std::fs;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -40,7 +41,9 @@ pub fn start(state_dir: &Path, to_stderr: bool) -> anyhow::Result<WorkerGuard> {
     let (writer, guard) = tracing_appender::non_blocking(files);
     let filter = || EnvFilter::try_from_env("TILLSYNC_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer);
-    let stderr = to_stderr.then(|| tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr));
+    let stderr = to_stderr.then(|| {
+        tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_target(false).with_writer(std::io::stderr)
+    });
     // A second start in one process, as in tests, keeps the first.
     let _ = tracing_subscriber::registry().with(filter()).with(layer).with(stderr).try_init();
     Ok(guard)

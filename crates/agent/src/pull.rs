@@ -33,7 +33,7 @@ impl Agent {
     }
 
     fn take_page(&self, page: PulledPage, asked_from: i64) -> Result<Pulled, AgentError> {
-        let mut store = self.store();
+        let mut store = self.ready_store()?;
         self.server_answers()?;
         let (known_epoch, cursor) = {
             let state = self.state();

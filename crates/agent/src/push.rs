@@ -61,7 +61,7 @@ impl Agent {
     }
 
     fn next_batch(&self, changes_max: u32) -> Result<Option<(Batch, Vec<Outgoing>)>, AgentError> {
-        let schema = self.store().schema.clone();
+        let schema = self.ready_store()?.schema.clone();
         let entries = self.select(&schema, changes_max)?;
         if entries.is_empty() {
             let upload = self.next_upload(changes_max)?;

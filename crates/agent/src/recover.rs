@@ -1,5 +1,7 @@
 //! What a visit may find wrong with the store, and how the agent gets over it: a changed schema, a lost journal, a restored file.
 
+use std::sync::MutexGuard;
+
 use rusqlite::Connection;
 use tillsync_core::problem::Problem;
 use uuid::Uuid;
@@ -39,6 +41,16 @@ impl Agent {
         let store_cursor: i64 = marks::get(conn, marks::CURSOR)?.unwrap_or(0);
         let behind = journal::last(conn)? < captured || store_cursor < cursor;
         Ok((mine.as_deref() != Some(&theirs) || behind).then_some(Finding::Restored))
+    }
+
+    /// The store's side with a schema that has been read: before the first look nothing is known of any table, and a pulled row of
+    /// an unknown table would be passed over.
+    pub(crate) fn ready_store(&self) -> Result<MutexGuard<'_, StoreSide>, AgentError> {
+        let mut store = self.store();
+        if store.schema.version == 0 {
+            self.recover_schema(&mut store)?;
+        }
+        Ok(store)
     }
 
     /// Gets over a finding.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use notify::event::ModifyKind;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tillsync_core::sync::Event;
 use tokio::sync::mpsc;
@@ -26,11 +27,14 @@ fn watch_store(store: &Path, events: mpsc::Sender<Event>) -> Option<RecommendedW
     let (touched, mut touches) = mpsc::channel::<()>(1);
     let name = store.file_name()?.to_owned();
     let folder = store.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
-    let is_ours =
-        move |path: &Path| path.file_name().is_some_and(|file| file.as_encoded_bytes().starts_with(name.as_encoded_bytes()));
+    // Reading a write-ahead log makes SQLite write its `-shm` index; that is our own doing and says nothing.
+    let is_ours = move |path: &Path| {
+        let file = path.file_name().map(|file| file.as_encoded_bytes()).unwrap_or_default();
+        file.starts_with(name.as_encoded_bytes()) && !file.ends_with(b"-shm")
+    };
     let on_event = move |event: notify::Result<notify::Event>| {
         if let Ok(event) = event
-            && !matches!(event.kind, EventKind::Access(_))
+            && !matches!(event.kind, EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(_)))
             && event.paths.iter().any(|path| is_ours(path))
         {
             let _ = touched.try_send(());

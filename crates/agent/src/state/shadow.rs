@@ -68,6 +68,11 @@ pub fn entity(conn: &Connection, name: &str, columns: &[String]) -> Result<Entit
     Ok(Entity { number, columns: if columns.is_empty() { Vec::new() } else { order } })
 }
 
+/// How many entities were ever seen.
+pub fn entity_count(conn: &Connection) -> Result<i64> {
+    conn.query_row("SELECT count(*) FROM entities", [], |row| row.get(0))
+}
+
 /// What is kept for a key.
 pub fn get(conn: &Connection, entity: i64, key: &str) -> Result<Option<Kept>> {
     let row = conn

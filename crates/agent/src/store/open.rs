@@ -122,10 +122,13 @@ pub fn check_file(path: &Path) -> Result<(), StoreError> {
     if !info.is_file() {
         return Err(StoreError::NotADatabase(path.to_owned()));
     }
-    if is_on_network_share(path) {
-        return Err(StoreError::NetworkShare(path.to_owned()));
-    }
     Ok(())
+}
+
+/// Checks that the file lies on a disk of this machine.
+pub fn check_place(path: &Path) -> Result<(), StoreError> {
+    check_file(path)?;
+    if is_on_network_share(path) { Err(StoreError::NetworkShare(path.to_owned())) } else { Ok(()) }
 }
 
 /// A connection that only reads. Closing it never checkpoints the POS's write-ahead log.
