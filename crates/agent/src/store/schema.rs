@@ -273,5 +273,16 @@ fn parents_first(mut left: Vec<Table>) -> Vec<Table> {
         let next = left.iter().position(|table| !waits(table)).unwrap_or(0);
         ordered.push(left.remove(next));
     }
+    break_cycles(&mut ordered);
     ordered
+}
+
+/// In a cycle one row must be there before the other: only references to tables that come earlier, or to the table itself, are
+/// ever waited for.
+fn break_cycles(ordered: &mut [Table]) {
+    let names: Vec<String> = ordered.iter().map(|table| table.name.clone()).collect();
+    for (place, table) in ordered.iter_mut().enumerate() {
+        table.parents.retain(|parent| names[..=place].contains(&parent.table));
+        table.children.retain(|child| names[place..].contains(&child.table));
+    }
 }
