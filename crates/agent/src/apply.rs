@@ -3,6 +3,8 @@
 //! No trigger fires, so nothing echoes and the POS's own triggers do not count a sale twice. The write lock is held for a few
 //! milliseconds at a time. A row with an unsent local change, without its parent, or refused by the store waits in the inbox.
 
+mod together;
+
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -56,6 +58,16 @@ enum Outcome {
 
 type Outcomes = Vec<(usize, Outcome)>;
 
+/// A page, sorted by what can be done about its changes.
+struct Sorted {
+    /// To be written.
+    arriving: Vec<Arriving>,
+    /// Waiting for a local change.
+    held: Vec<Arriving>,
+    /// Of tables that the store does not have.
+    unknown: Vec<Incoming>,
+}
+
 impl Agent {
     /// Applies the page that waits.
     pub fn apply(&self) -> Result<Applied, AgentError> {
@@ -65,7 +77,7 @@ impl Agent {
 
     pub(crate) fn apply_page(&self, store: &mut StoreSide) -> Result<Applied, AgentError> {
         let Some(page) = store.page.take() else { return Ok(Applied::Done) };
-        let (mut arriving, held) = self.sort_arrivals(store, page.changes)?;
+        let Sorted { mut arriving, held, unknown } = self.sort_arrivals(store, page.changes)?;
         let local = (0..held.len()).map(|place| (place, Outcome::Held(Reason::Local, None))).collect();
         self.record_outcomes(store, &held, local, None)?;
         self.faults.point("holds recorded")?;
@@ -80,7 +92,9 @@ impl Agent {
             Ok((outcomes, Some(stopped_at))) => {
                 let cursor = stopped_at.checked_sub(1).and_then(|last| arriving.get(last)).map(|last| last.change.id);
                 self.record_outcomes(store, &arriving[..stopped_at], outcomes, cursor)?;
-                let changes = arriving.drain(stopped_at..).map(|left| left.change).collect();
+                // The schema may be what stopped it; then a table that was unknown may be known next time.
+                let mut changes: Vec<Incoming> = arriving.drain(stopped_at..).map(|left| left.change).chain(unknown).collect();
+                changes.sort_unstable_by_key(|change| change.id);
                 store.page = Some(crate::pull::Page { changes, ..page });
                 Ok(Applied::Busy)
             }
@@ -93,16 +107,10 @@ impl Agent {
         let mut after = 0;
         loop {
             let waiting = inbox::after(self.state().conn(), after, INBOX_MAX)?;
-            let Some(last) = waiting.last() else { return Ok(()) };
+            let Some(last) = waiting.last() else { break };
             after = last.change_id;
-            let changes = waiting.into_iter().map(|entry| Incoming {
-                id: entry.change_id,
-                entity: entry.entity,
-                key: entry.key,
-                operation: entry.operation,
-                data: entry.data,
-            });
-            let (arriving, _still_local) = self.sort_arrivals(store, changes.collect())?;
+            let changes = waiting.into_iter().map(from_inbox).collect();
+            let Sorted { arriving, .. } = self.sort_arrivals(store, changes)?;
             if arriving.is_empty() {
                 continue;
             }
@@ -113,14 +121,16 @@ impl Agent {
                 return Ok(());
             }
         }
+        self.settle_together(store)
     }
 
-    /// Splits into rows to write and rows that wait for a local change. What the register has already is left out.
-    fn sort_arrivals(&self, store: &StoreSide, changes: Vec<Incoming>) -> Result<(Vec<Arriving>, Vec<Arriving>), AgentError> {
+    /// What the register has already is left out.
+    fn sort_arrivals(&self, store: &StoreSide, changes: Vec<Incoming>) -> Result<Sorted, AgentError> {
         let state = self.state();
-        let (mut arriving, mut held) = (Vec::with_capacity(changes.len()), Vec::new());
+        let mut sorted = Sorted { arriving: Vec::with_capacity(changes.len()), held: Vec::new(), unknown: Vec::new() };
         for change in changes {
             let (Some(entity), Some(table)) = (store.entities.get(&change.entity), store.schema.table(&change.entity)) else {
+                sorted.unknown.push(change);
                 continue;
             };
             let kept = shadow::get(state.conn(), entity.number, &change.key)?;
@@ -133,11 +143,11 @@ impl Agent {
             }
             let Some(parsed) = parse(table, change) else { continue };
             match arrival {
-                Arrival::Hold => held.push(parsed),
-                Arrival::Apply | Arrival::Pass => arriving.push(parsed),
+                Arrival::Hold => sorted.held.push(parsed),
+                Arrival::Apply | Arrival::Pass => sorted.arriving.push(parsed),
             }
         }
-        Ok((arriving, held))
+        Ok(sorted)
     }
 
     /// Writes rows in short transactions. Gives back the outcomes, and where it stopped when the POS would not let go.
@@ -238,6 +248,10 @@ impl Agent {
     }
 }
 
+fn from_inbox(entry: inbox::Entry) -> Incoming {
+    Incoming { id: entry.change_id, entity: entry.entity, key: entry.key, operation: entry.operation, data: entry.data }
+}
+
 fn parse(table: &Table, change: Incoming) -> Option<Arriving> {
     let values = parse_entity_id(&change.key).filter(|values| values.len() == table.key.len());
     let row = change.data.as_deref().map(serde_json::from_str::<Row>).transpose();
@@ -290,8 +304,9 @@ impl Slice<'_> {
         let Some(touched) = self.touched(&tx)? else { return Ok(Wrote::CaptureFirst) };
         let (mut outcomes, mut holds) = (Outcomes::new(), HashMap::new());
         let mut next = self.from;
+        // One row at least, however slow the machine is.
         while let Some(arriving) = self.arriving.get(next)
-            && started.elapsed() < LOCK_MAX
+            && (next == self.from || started.elapsed() < LOCK_MAX)
         {
             if !self.held.contains_key(&next) {
                 match self.write_row(&tx, arriving, &touched)? {
@@ -349,7 +364,9 @@ fn delete(conn: &Connection, table: &Table, values: &[Value]) -> rusqlite::Resul
         && let Some(row) = rows::read(conn, table, values)?.pop()
     {
         for child in &table.children {
-            if rows::has_children(conn, child, &row)? {
+            let refers_to_itself = child.table == table.name
+                && child.columns.iter().zip(&child.other_columns).all(|(own, other)| row.get(own) == row.get(other));
+            if !refers_to_itself && rows::has_children(conn, child, &row)? {
                 return Ok(Outcome::Held(Reason::Children, Some(format!("rows of {} refer to it", child.table))));
             }
         }

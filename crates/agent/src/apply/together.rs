@@ -1,0 +1,85 @@
+//! Rows that the store refuses one by one and takes together, such as two that swapped a unique value.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::agent::{Agent, AgentError, StoreSide};
+use crate::apply::{Arriving, INBOX_MAX, JOURNAL_MAX, Outcome, Outcomes, Slice, from_inbox};
+use crate::state::inbox::{self, Reason};
+use crate::state::marks;
+use crate::store::{StoreError, open, rows, schema};
+
+/// Rows that are tried together when each alone is refused; swaps are of two rows, or of a list that was put in another order.
+const TOGETHER_MAX: usize = 100;
+
+enum Together {
+    Written(Outcomes),
+    /// This row is refused by what is not among these rows; nothing was written.
+    InTheWay(usize),
+    CaptureFirst,
+}
+
+impl Agent {
+    /// Rows that stand only in each other's way, such as two that swapped a unique value, are taken out and put in together.
+    pub(super) fn settle_together(&self, store: &StoreSide) -> Result<(), AgentError> {
+        let waiting = inbox::after(self.state().conn(), 0, INBOX_MAX)?.into_iter();
+        let refused = waiting.filter(|entry| entry.reason == Reason::Refused && entry.data.is_some()).take(TOGETHER_MAX);
+        let mut arriving = self.sort_arrivals(store, refused.map(from_inbox).collect())?.arriving;
+        let captured = marks::get(self.state().conn(), marks::CAPTURED_SEQ)?.unwrap_or(0);
+        while arriving.len() > 1 {
+            let mut conn = open::writer(&self.config.store)?;
+            let none = HashMap::new();
+            let slice = Slice {
+                schema: &store.schema,
+                arriving: &arriving,
+                from: 0,
+                cursor: None,
+                captured,
+                journal_max: JOURNAL_MAX,
+                held: &none,
+            };
+            match slice.write_together(&mut conn).map_err(|error| StoreError::from_sqlite(&self.config.store, error)) {
+                Ok(Together::Written(outcomes)) => return self.record_outcomes(store, &arriving, outcomes, None),
+                Ok(Together::InTheWay(place)) => drop(arriving.remove(place)),
+                Ok(Together::CaptureFirst) => return Ok(()),
+                Err(error) if error.is_passing() => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Slice<'_> {
+    /// All or nothing: first every row goes out, then every row comes in.
+    fn write_together(&self, conn: &mut Connection) -> rusqlite::Result<Together> {
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if schema::version(&tx)? != self.schema.version {
+            return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_SCHEMA), None));
+        }
+        let Some(touched) = self.touched(&tx)? else { return Ok(Together::CaptureFirst) };
+        let mut merged = Vec::with_capacity(self.arriving.len());
+        for arriving in self.arriving {
+            let (Some(table), Some(row)) = (self.schema.table(&arriving.change.entity), &arriving.row) else {
+                return Ok(Together::InTheWay(merged.len()));
+            };
+            // Columns that did not come along keep their value.
+            let mut whole = rows::read(&tx, table, &arriving.values)?.pop().unwrap_or_default();
+            for (name, value) in row.iter() {
+                whole.set(name, value.clone());
+            }
+            rows::delete(&tx, table, &arriving.values)?;
+            merged.push(Arriving { change: arriving.change.clone(), values: arriving.values.clone(), row: Some(whole) });
+        }
+        let mut outcomes = Outcomes::new();
+        for (place, arriving) in merged.iter().enumerate() {
+            match self.write_row(&tx, arriving, &touched)? {
+                Outcome::Held(..) => return Ok(Together::InTheWay(place)),
+                outcome => outcomes.push((place, outcome)),
+            }
+        }
+        tx.commit()?;
+        Ok(Together::Written(outcomes))
+    }
+}
