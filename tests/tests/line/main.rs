@@ -1,0 +1,3 @@
+//! The line from register to hub to register, tested from the outside and from within.
+
+mod stories;

@@ -1,0 +1,144 @@
+//! One register: a store, a config, a state folder, and `tillsync` for it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::programs::{Ended, Running, end, program};
+use super::wait::eventually;
+
+/// A register on its own folder.
+pub struct Register {
+    pub name: String,
+    pub folder: PathBuf,
+    pub store: PathBuf,
+    pub state: PathBuf,
+    pub config: PathBuf,
+    environment: Vec<(String, String)>,
+    agent: Option<Running>,
+}
+
+impl Register {
+    pub fn new(name: &str, folder: &Path) -> Self {
+        Self {
+            name: name.to_owned(),
+            folder: folder.to_owned(),
+            store: folder.join("pos.db"),
+            state: folder.join("state"),
+            config: folder.join("tillsync.toml"),
+            environment: Vec::new(),
+            agent: None,
+        }
+    }
+
+    /// Sets a variable for every command from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// `tillsync` with this register's config.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program("tillsync"));
+        command.args(arguments).arg("--config").arg(&self.config);
+        command.env_remove("TILLSYNC_API_KEY").env_remove("TILLSYNC_ENROLL_TOKEN").env_remove("TILLSYNC_LOG");
+        command.env("HOME", &self.folder).env("NO_PROXY", "127.0.0.1").envs(self.environment.iter().cloned());
+        command
+    }
+
+    /// Runs a command of `tillsync` to its end.
+    #[track_caller]
+    pub fn tillsync(&self, arguments: &[&str]) -> Ended {
+        end(&mut self.command(arguments))
+    }
+
+    /// `tillsync init` with the key in a file.
+    #[track_caller]
+    pub fn init(&self, server: &str) -> Ended {
+        self.init_with(server, &["--credentials", "file"])
+    }
+
+    /// `tillsync init`.
+    #[track_caller]
+    pub fn init_with(&self, server: &str, more: &[&str]) -> Ended {
+        let (store, state) = (self.store.to_str().unwrap(), self.state.to_str().unwrap());
+        let fixed = ["init", "--store", store, "--server", server, "--name", &self.name, "--state-dir", state];
+        self.tillsync(&[&fixed, more].concat())
+    }
+
+    /// Syncs, which must succeed.
+    #[track_caller]
+    pub fn sync(&self) -> Ended {
+        self.tillsync(&["sync", "--timeout", "60"]).good()
+    }
+
+    /// The status.
+    #[track_caller]
+    pub fn status(&self) -> Value {
+        serde_json::from_str(&self.tillsync(&["status", "--json"]).good().out).unwrap()
+    }
+
+    /// The codes of the problems in the status.
+    #[track_caller]
+    pub fn problems(&self) -> Vec<String> {
+        let status = self.status();
+        let codes = status["problems"].as_array().unwrap().iter().map(|problem| problem["code"].as_str().unwrap().to_owned());
+        codes.collect()
+    }
+
+    /// Waits for a status.
+    #[track_caller]
+    pub fn waits_for(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        let found = super::wait::within(std::time::Duration::from_secs(60), || {
+            last = self.status();
+            is_it(&last).then(|| last.clone())
+        });
+        found.unwrap_or_else(|| panic!("{}: never {what}, but {last:#}", self.name))
+    }
+
+    /// Writes a line into the config, in place of one with the same name.
+    pub fn configure(&self, name: &str, value: &str) {
+        let text = std::fs::read_to_string(&self.config).unwrap();
+        let kept = text.lines().filter(|line| !line.starts_with(&format!("{name} =")));
+        let lines: Vec<&str> = kept.collect();
+        std::fs::write(&self.config, format!("{name} = {value}\n{}\n", lines.join("\n"))).unwrap();
+    }
+
+    /// Starts the agent and waits until it answers.
+    #[track_caller]
+    pub fn start(&mut self) {
+        self.agent = None;
+        self.agent = Some(Running::start(&mut self.command(&["run"]), &self.printed()));
+        eventually("the agent answers", || {
+            assert!(self.agent.as_mut().unwrap().is_alive(), "{}", std::fs::read_to_string(self.printed()).unwrap_or_default());
+            self.state.join("control.sock").exists().then_some(())
+        });
+    }
+
+    /// Starts the agent and does not wait for anything.
+    pub fn start_blindly(&mut self) {
+        self.agent = None;
+        self.agent = Some(Running::start(&mut self.command(&["run"]), &self.printed()));
+    }
+
+    /// What agents of this register have printed.
+    pub fn printed(&self) -> PathBuf {
+        self.folder.join("agent.out")
+    }
+
+    /// Whether the agent runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.agent.as_mut().is_some_and(Running::is_alive)
+    }
+
+    /// Asks the agent to stop and waits; gives back its exit code.
+    pub fn stop(&mut self) -> i32 {
+        self.agent.take().expect("the agent runs").stop()
+    }
+
+    /// Ends the agent as a power cut would.
+    pub fn kill(&mut self) {
+        self.agent = None;
+    }
+}
