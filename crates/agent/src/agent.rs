@@ -115,7 +115,9 @@ impl Agent {
     pub(crate) fn notice(&self, problem: &Problem) -> Result<(), AgentError> {
         tracing::warn!(code = problem.code, text = problem.text, "notice");
         let json = serde_json::to_string(problem).expect("a problem encodes");
-        Ok(marks::set(self.state().conn(), marks::NOTICE, json)?)
+        let state = self.state();
+        marks::set(state.conn(), marks::NOTICE_MS, now_ms())?;
+        Ok(marks::set(state.conn(), marks::NOTICE, json)?)
     }
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::agent::{Agent, AgentError};
 use crate::state::outbox::Entry;
-use crate::state::{marks as state_marks, outbox, shadow, upload};
+use crate::state::{inbox, marks as state_marks, outbox, shadow, upload};
 use crate::store::{StoreError, install, marks, open};
 
 impl Agent {
@@ -21,7 +21,8 @@ impl Agent {
         let Some(owner) = owner.filter(|owner| *owner != mine) else { return Ok(()) };
         let state_dir = state_dir.unwrap_or_default();
         let is_copy = path.as_deref() != Some(&*self.config.store.to_string_lossy());
-        let is_abandoned = !Path::new(&state_dir).join("agent.db").exists();
+        // A state that was made anew in its own folder has forgotten its id; whoever asks holds the folder's lock.
+        let is_abandoned = Path::new(&state_dir) == self.config.state_dir || !Path::new(&state_dir).join("agent.db").exists();
         if !(take_over || is_copy || is_abandoned) {
             return Err(StoreError::Owned { store: self.config.store.clone(), state_dir }.into());
         }
@@ -53,17 +54,37 @@ impl Agent {
     /// The server knows this register now. Another server than before knows nothing of the store yet.
     pub fn enrolled(&self, device_id: &str) -> Result<(), AgentError> {
         let mut state = self.state();
+        let server: Option<String> = state_marks::get(state.conn(), state_marks::DEVICE_SERVER)?;
+        let is_another = server.is_some_and(|server| server != self.config.server);
         let tx = state.write()?;
-        let server: Option<String> = state_marks::get(&tx, state_marks::DEVICE_SERVER)?;
-        if server.is_some_and(|server| server != self.config.server) {
+        if is_another {
             upload::reset(&tx)?;
             shadow::reset_versions(&tx)?;
-            state_marks::clear(&tx, state_marks::EPOCH)?;
+            inbox::clear(&tx)?;
+            state_marks::set(&tx, state_marks::CURSOR, 0)?;
+            for mark in [state_marks::EPOCH, state_marks::HEAD, state_marks::CAUGHT_UP, state_marks::PULL_OWN] {
+                state_marks::clear(&tx, mark)?;
+            }
         }
         state_marks::set(&tx, state_marks::DEVICE_ID, device_id)?;
         state_marks::set(&tx, state_marks::DEVICE_SERVER, &self.config.server)?;
         state_marks::clear(&tx, state_marks::TROUBLE)?;
-        Ok(tx.commit()?)
+        tx.commit()?;
+        drop(state);
+        if is_another { self.forget_cursor() } else { Ok(()) }
+    }
+
+    /// The store's own cursor counts changes of the server before.
+    fn forget_cursor(&self) -> Result<(), AgentError> {
+        let conn = open::writer(&self.config.store)?;
+        let forget = || {
+            if marks::get::<i64>(&conn, marks::CURSOR)?.is_some() {
+                marks::set(&conn, marks::CURSOR, 0)?;
+                marks::set(&conn, marks::EPOCH, None::<String>)?;
+            }
+            Ok(())
+        };
+        forget().map_err(|error| self.store_error(error))
     }
 
     /// Gives up a change that is stuck; gives back where its copy is. The server's row, if it is known, takes its place in the store.

@@ -12,6 +12,9 @@ use crate::agent::{Agent, AgentError, now_ms};
 use crate::state::{inbox, marks, outbox, upload};
 use crate::store::{journal, open, schema};
 
+/// What has passed by itself is told for a day; longer would cry wolf.
+const NOTICE_SHOWN_MS: i64 = 86_400_000;
+
 /// The answer of `tillsync status --json`. Times are Unix milliseconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
@@ -73,7 +76,9 @@ impl Agent {
         let parked = counts.parked + inbox::count_stuck(conn, now)?;
         let cursor = marks::get(conn, marks::CURSOR)?.unwrap_or(0);
         let full_sync = full_sync(conn, cursor)?;
-        for name in [marks::TROUBLE, marks::STORE_TROUBLE, marks::NOTICE] {
+        let noted_ms: i64 = marks::get(conn, marks::NOTICE_MS)?.unwrap_or(0);
+        let notice = (now - noted_ms < NOTICE_SHOWN_MS).then_some(marks::NOTICE);
+        for name in [marks::TROUBLE, marks::STORE_TROUBLE].into_iter().chain(notice) {
             problems.extend(marks::get::<String>(conn, name)?.and_then(|json| serde_json::from_str(&json).ok()));
         }
         let pending = counts.pending + waiting;

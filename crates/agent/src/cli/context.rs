@@ -72,7 +72,10 @@ impl Context {
 
 /// An agent from a config.
 pub fn open_agent(config: &Config) -> anyhow::Result<Agent> {
-    let state = State::open(&config.state_dir)?;
+    let state = State::open(&config.state_dir).map_err(|error| {
+        let problem = error.problem();
+        anyhow!("{} {}", problem.text, problem.action)
+    })?;
     let credentials = Credentials::new(config.credentials, &config.state_dir);
     let remote = Remote::new(Box::new(Http::new(&config.server)?), credentials);
     Ok(Agent::new(config.clone(), state, remote))

@@ -115,7 +115,11 @@ fn check_store(config: &Config) -> anyhow::Result<()> {
     }
     if schema.tables.is_empty() {
         let reasons: Vec<String> = schema.refused.iter().map(|refused| format!("{}: {}", refused.table, refused.reason)).collect();
-        bail!("the store has no table that can sync. {}", reasons.join("; "));
+        bail!(
+            "the store {} has no table that can sync. {}",
+            config.store.display(),
+            if reasons.is_empty() { "Start the POS once so that it makes its tables.".to_owned() } else { reasons.join("; ") }
+        );
     }
     Ok(())
 }

@@ -110,6 +110,12 @@ pub fn release(conn: &Connection, entity: &str, key: &str, up_to: i64) -> Result
     Ok(())
 }
 
+/// Lets go of everything.
+pub fn clear(conn: &Connection) -> Result<()> {
+    conn.execute("DELETE FROM inbox", [])?;
+    Ok(())
+}
+
 /// Whether nothing waits.
 pub fn is_empty(conn: &Connection) -> Result<bool> {
     conn.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM inbox)")?.query_row([], |row| row.get(0))

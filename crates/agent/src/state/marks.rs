@@ -41,6 +41,8 @@ pub const TROUBLE: &str = "trouble";
 pub const STORE_TROUBLE: &str = "store_trouble";
 /// Something worth knowing that has passed, as JSON of a `Problem`.
 pub const NOTICE: &str = "notice";
+/// When it was noted, Unix milliseconds.
+pub const NOTICE_MS: &str = "notice_ms";
 /// Pause: 0 for no end, or the end in Unix milliseconds; absent while not paused.
 pub const PAUSED: &str = "paused";
 /// Changes sent so far.

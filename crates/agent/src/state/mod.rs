@@ -53,6 +53,8 @@ impl From<rusqlite::Error> for StateError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt,
             Some(ErrorCode::DiskFull) => Self::Full,
+            // The memory that connections share is a file too, and SQLite has another word for a disk without room for it.
+            _ if error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => Self::Full,
             _ => Self::Sqlite(error),
         }
     }

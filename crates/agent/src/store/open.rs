@@ -72,6 +72,10 @@ impl StoreError {
             Some(ErrorCode::NotADatabase) => Self::NotADatabase(path),
             Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt(path),
             Some(ErrorCode::DiskFull) => Self::Full(path),
+            // The memory that connections share is a file too, and SQLite has another word for a disk without room for it.
+            _ if source.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => {
+                Self::Full(path)
+            }
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => Self::Denied(path),
             _ => Self::Sqlite { path, source },
         }
