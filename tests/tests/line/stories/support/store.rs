@@ -11,9 +11,16 @@ use rusqlite::types::ValueRef;
 /// Opens a store as a patient point-of-sale program in WAL mode, with foreign keys.
 #[track_caller]
 pub fn pos(store: &Path) -> Connection {
+    let db = open(store);
+    db.pragma_update(None, "journal_mode", "wal").unwrap();
+    db
+}
+
+/// Opens a store in whatever journal mode it is.
+#[track_caller]
+pub fn open(store: &Path) -> Connection {
     let db = Connection::open(store).unwrap();
     db.busy_timeout(Duration::from_secs(10)).unwrap();
-    db.pragma_update(None, "journal_mode", "wal").unwrap();
     db.pragma_update(None, "foreign_keys", true).unwrap();
     db
 }
@@ -52,7 +59,7 @@ fn exactly(value: ValueRef) -> String {
 /// Every table of the point-of-sale program with its rows.
 #[track_caller]
 pub fn content(store: &Path) -> BTreeMap<String, Vec<String>> {
-    let db = pos(store);
+    let db = open(store);
     let mut query = db
         .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE '%tillsync%'")
         .unwrap();
