@@ -12,6 +12,7 @@ pub mod control;
 pub mod credentials;
 pub mod faults;
 pub mod logs;
+pub mod memory;
 pub mod pull;
 pub mod push;
 pub mod recover;

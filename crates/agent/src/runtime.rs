@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tillsync_core::config::Capture as CaptureMode;
 use tillsync_core::problem::Problem;
@@ -19,6 +19,9 @@ const HINTS_MAX: usize = 64;
 
 /// The loop looks around at least this often, whatever the clock does.
 const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// Memory is given back after this much rest.
+const REST: Duration = Duration::from_secs(3);
 
 /// A one-time sync gives up on a server that failed this often in a row.
 const FAILURES_MAX: u32 = 3;
@@ -86,6 +89,8 @@ pub struct Runtime {
     /// Effects report here; there are never more than three in flight.
     done_sender: mpsc::UnboundedSender<Done>,
     in_flight: u32,
+    /// When work was last done whose memory has not been given back yet.
+    worked: Option<Instant>,
     interrupt: Arc<Notify>,
     waiters: Vec<Waiter>,
     trouble: Option<Trouble>,
@@ -112,6 +117,7 @@ impl Runtime {
             done,
             done_sender,
             in_flight: 0,
+            worked: None,
             interrupt: Arc::new(Notify::new()),
             waiters: Vec::new(),
             trouble: None,
@@ -138,7 +144,7 @@ impl Runtime {
                     None | Some(Request::Stop) => break,
                     Some(request) => self.take_request(request)?,
                 },
-                () = tokio::time::sleep(wakeup) => {}
+                () = tokio::time::sleep(wakeup) => self.tidy_up(),
             }
         }
         if tokio::time::timeout(DRAIN, self.drain()).await.is_err() {
@@ -178,7 +184,16 @@ impl Runtime {
     fn wakeup(&self) -> Duration {
         let deadlines = self.waiters.iter().map(|waiter| waiter.deadline);
         let next = self.sync.next_wakeup().into_iter().chain(deadlines).min();
-        next.map_or(IDLE_MAX, |next| Duration::from_millis((next - now_ms()).max(0) as u64).min(IDLE_MAX))
+        let idle_max = if self.worked.is_some() { REST } else { IDLE_MAX };
+        next.map_or(idle_max, |next| Duration::from_millis((next - now_ms()).max(0) as u64).min(idle_max))
+    }
+
+    /// After some work and then some rest, memory goes back to the system.
+    fn tidy_up(&mut self) {
+        if self.worked.is_some_and(|since| since.elapsed() >= REST) {
+            self.worked = None;
+            crate::memory::give_back();
+        }
     }
 
     fn finish_effect(&mut self, done: Done) -> Result<(), AgentError> {
@@ -195,6 +210,9 @@ impl Runtime {
         let answered =
             matches!(done.event, Event::Pushed(Pushed::Done { .. }) | Event::Pulled(Pulled::Page { .. } | Pulled::Nothing));
         let writes = matches!(done.event, Event::Pushed(Pushed::Done { .. }) | Event::Applied(Applied::Done));
+        if writes {
+            self.worked = Some(Instant::now());
+        }
         self.sync.handle(done.event, now_ms());
         if let Some(trouble) = trouble {
             tracing::warn!(?trouble, failures = self.sync.failures(), "trouble with the server");
