@@ -87,6 +87,9 @@ impl Agent {
                 self.record_outcomes(store, &arriving, outcomes, Some(page.cursor))?;
                 self.faults.point("page recorded")?;
                 self.inbox_due.store(true, std::sync::atomic::Ordering::Relaxed);
+                if !page.more {
+                    self.caught_up()?;
+                }
                 Ok(Applied::Done)
             }
             Ok((outcomes, Some(stopped_at))) => {

@@ -2,7 +2,7 @@
 
 use tillsync_core::sync::{Pulled, Trouble};
 
-use crate::agent::{Agent, AgentError, now_ms};
+use crate::agent::{Agent, AgentError};
 use crate::remote::{Incoming, PullQuery, PullReply, PulledPage};
 use crate::state::marks;
 
@@ -71,11 +71,14 @@ impl Agent {
         if let Some(epoch) = &page.epoch {
             marks::set(state.conn(), marks::EPOCH, epoch)?;
         }
-        if !page.more && page.changes.is_empty() {
-            marks::set(state.conn(), marks::CAUGHT_UP, true)?;
-            marks::clear(state.conn(), marks::PULL_OWN)?;
-            marks::set(state.conn(), marks::LAST_SYNC_MS, now_ms())?;
-        }
-        Ok(())
+        drop(state);
+        if page.changes.is_empty() && !page.more { self.caught_up() } else { Ok(()) }
+    }
+
+    /// Everything that the server had is in the store or in the inbox.
+    pub(crate) fn caught_up(&self) -> Result<(), AgentError> {
+        let state = self.state();
+        marks::set(state.conn(), marks::CAUGHT_UP, true)?;
+        Ok(marks::clear(state.conn(), marks::PULL_OWN)?)
     }
 }

@@ -55,9 +55,9 @@ pub fn get<T: FromSql>(conn: &Connection, name: &str) -> Result<Option<T>> {
     conn.prepare_cached("SELECT value FROM marks WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
 }
 
-/// Writes a mark.
+/// Writes a mark. One that has this value already costs nothing.
 pub fn set(conn: &Connection, name: &str, value: impl ToSql) -> Result<()> {
-    conn.prepare_cached("INSERT INTO marks(name, value) VALUES (?1, ?2) ON CONFLICT(name) DO UPDATE SET value = excluded.value")?
+    conn.prepare_cached("INSERT INTO marks(name, value) VALUES (?1, ?2) ON CONFLICT(name) DO UPDATE SET value = excluded.value WHERE value IS NOT excluded.value")?
         .execute((name, value))?;
     Ok(())
 }
