@@ -72,7 +72,7 @@ impl Credentials {
             Place::Given(_) => {}
             Place::Keychain => entry(device_id)?.set_password(key.expose_secret()).map_err(|error| explain(&error))?,
             Place::File(path) => {
-                write_file(path, key).map_err(|error| format!("the key cannot be written to {}: {error}", path.display()))?
+                write_file(path, key).map_err(|error| format!("the key cannot be written to {}: {error}", path.display()))?;
             }
         }
         *self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((device_id.to_owned(), key.clone()));

@@ -14,7 +14,7 @@ use crate::store::{StoreError, journal, marks, open, schema};
 const SEQUENCE_GAP: i64 = 1_000_000;
 
 /// What a visit found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// The schema is not the one that is known.
     Schema,

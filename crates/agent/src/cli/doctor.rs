@@ -79,7 +79,7 @@ fn check_store(agent: &Agent, report: &mut Report) {
             None => problems.push(Problem::journal_lost("its tables")),
             Some(found) if found.journal => problems.push(Problem::journal_lost("the journal")),
             Some(found) if !found.tables.is_empty() => {
-                problems.push(Problem::journal_lost(&format!("triggers of {}", found.tables.join(", "))))
+                problems.push(Problem::journal_lost(&format!("triggers of {}", found.tables.join(", "))));
             }
             Some(_) => {}
         }

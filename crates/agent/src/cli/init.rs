@@ -15,9 +15,9 @@ use crate::remote::RegisterReply;
 use crate::state::marks;
 use crate::store::{open, schema};
 
-pub fn init(path: Option<PathBuf>, args: InitArgs) -> anyhow::Result<ExitCode> {
+pub fn init(path: Option<PathBuf>, args: &InitArgs) -> anyhow::Result<ExitCode> {
     let path = std::path::absolute(path.map_or_else(default_config_path, Ok)?)?;
-    let config = make_config(&path, &args)?;
+    let config = make_config(&path, args)?;
     check_store(&config)?;
     let Some(_lock) = Lock::take(&config.state_dir)? else {
         bail!("an agent is running with the state folder {}; stop it first", config.state_dir.display());

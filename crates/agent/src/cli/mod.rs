@@ -182,7 +182,7 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
-    if let Command::Init(args) = cli.command {
+    if let Command::Init(args) = &cli.command {
         return init::init(cli.config, args);
     }
     let context = Context::load(cli.config)?;
