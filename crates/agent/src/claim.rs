@@ -9,9 +9,20 @@ use crate::state::outbox::Entry;
 use crate::state::{inbox, marks as state_marks, outbox, shadow, upload};
 use crate::store::{StoreError, install, marks, open};
 
+/// Which stores an agent may make its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Those that are its own already, or nobody's.
+    Own,
+    /// Also copies of another register's store: `init` on a new machine.
+    Copies,
+    /// Any: a person said that the other agent is gone.
+    Any,
+}
+
 impl Agent {
-    /// Makes sure that this agent, and no other, serves the store. A copy of another register's store is taken over by `init`.
-    pub fn claim(&self, take_over: bool) -> Result<(), AgentError> {
+    /// Makes sure that this agent, and no other, serves the store.
+    pub fn claim(&self, claim: Claim) -> Result<(), AgentError> {
         open::check_place(&self.config.store)?;
         let mine = self.own_id()?;
         let conn = open::reader(&self.config.store)?;
@@ -20,15 +31,25 @@ impl Agent {
         drop(conn);
         let Some(owner) = owner.filter(|owner| *owner != mine) else { return Ok(()) };
         let state_dir = state_dir.unwrap_or_default();
-        let is_copy = path.as_deref() != Some(&*self.config.store.to_string_lossy());
+        let is_copy = path.as_deref() != Some(&*self.store_place());
         // A state that was made anew in its own folder has forgotten its id; whoever asks holds the folder's lock.
         let is_abandoned = Path::new(&state_dir) == self.config.state_dir || !Path::new(&state_dir).join("agent.db").exists();
-        if !(take_over || is_copy || is_abandoned) {
+        let allowed = match claim {
+            Claim::Own => is_abandoned,
+            Claim::Copies => is_abandoned || is_copy,
+            Claim::Any => true,
+        };
+        if !allowed {
             return Err(StoreError::Owned { store: self.config.store.clone(), state_dir }.into());
         }
         tracing::info!(owner, state_dir, is_copy, is_abandoned, "taking over a store");
         let mut conn = open::writer(&self.config.store)?;
         install::remove(&mut conn).map_err(|error| self.store_error(error))
+    }
+
+    /// The store's place with every link followed, so that one file has one name.
+    pub(crate) fn store_place(&self) -> String {
+        self.config.store.canonicalize().unwrap_or_else(|_| self.config.store.clone()).to_string_lossy().into_owned()
     }
 
     fn own_id(&self) -> Result<String, AgentError> {

@@ -98,7 +98,7 @@ impl Agent {
             marks::set(&conn, marks::INCARNATION, &incarnation)?;
             marks::set(&conn, marks::OWNER, owner)?;
             marks::set(&conn, marks::OWNER_STATE_DIR, self.config.state_dir.to_string_lossy())?;
-            marks::set(&conn, marks::STORE_PATH, self.config.store.to_string_lossy())?;
+            marks::set(&conn, marks::STORE_PATH, self.store_place())?;
             marks::set(&conn, marks::CURSOR, cursor)?;
             marks::set(&conn, marks::EPOCH, epoch)?;
             conn.execute_batch("COMMIT")

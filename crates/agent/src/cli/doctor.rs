@@ -7,6 +7,7 @@ use tillsync_core::problem::Problem;
 use tillsync_core::problem::Severity;
 
 use crate::agent::{Agent, AgentError};
+use crate::claim::Claim;
 use crate::cli::context::Context;
 use crate::control::{Answer, Command};
 use crate::logs;
@@ -145,7 +146,7 @@ pub fn verify(context: &Context, accept_deletes: bool) -> anyhow::Result<ExitCod
 fn scan_here(context: &Context, accept_deletes: bool) -> anyhow::Result<Scan> {
     let Some(_lock) = context.lock()? else { bail!("another process uses the state folder; try again in a moment") };
     let agent = context.agent()?;
-    agent.claim(false)?;
+    agent.claim(Claim::Own)?;
     while agent.capture()?.more {}
     Ok(agent.scan(accept_deletes)?)
 }
@@ -153,7 +154,7 @@ fn scan_here(context: &Context, accept_deletes: bool) -> anyhow::Result<Scan> {
 pub fn detach(context: &Context, force: bool) -> anyhow::Result<ExitCode> {
     let Some(_lock) = context.lock()? else { bail!("an agent is running; stop it first") };
     let agent = context.agent()?;
-    agent.claim(false)?;
+    agent.claim(Claim::Own)?;
     while agent.capture()?.more {}
     let counts = outbox::counts(agent.state().conn())?;
     let unsent = counts.pending + counts.parked + counts.conflicts;

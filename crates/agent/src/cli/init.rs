@@ -9,6 +9,7 @@ use tillsync_core::wire::hub::RegisterRequest;
 use uuid::Uuid;
 
 use crate::agent::Agent;
+use crate::claim::Claim;
 use crate::cli::context::{Lock, default_config_path, default_state_dir, open_agent};
 use crate::cli::{CredentialsArg, InitArgs, ProtocolArg, RoleArg};
 use crate::remote::RegisterReply;
@@ -24,7 +25,7 @@ pub fn init(path: Option<PathBuf>, args: &InitArgs) -> anyhow::Result<ExitCode> 
     };
     let agent = open_agent(&config)?;
     refuse_another_store(&agent)?;
-    agent.claim(args.take_over).map_err(|error| explain(&error))?;
+    agent.claim(if args.take_over { Claim::Any } else { Claim::Copies }).map_err(|error| explain(&error))?;
     write_config(&path, &config)?;
     println!("config     {}", path.display());
     register(&agent, args.enroll_token.as_deref())?;

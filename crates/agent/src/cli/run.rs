@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use tokio::sync::mpsc;
 
 use crate::agent::{Agent, now_ms};
+use crate::claim::Claim;
 use crate::cli::context::Context;
 use crate::control::{self, Answer, Command};
 use crate::runtime::{Request, Runtime};
@@ -22,7 +23,7 @@ pub fn run(context: &Context) -> anyhow::Result<ExitCode> {
     };
     let agent = context.agent()?;
     let _logs = logs::start(&context.config.state_dir, true)?;
-    agent.claim(false).map_err(|error| {
+    agent.claim(Claim::Own).map_err(|error| {
         let problem = error.problem();
         anyhow::anyhow!("{} {}", problem.text, problem.action)
     })?;

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::agent::Agent;
+use crate::claim::Claim;
 use crate::cli::context::Context;
 use crate::cli::run::REQUESTS_MAX;
 use crate::control::{Answer, Command, Ended};
@@ -30,7 +31,7 @@ pub fn sync(context: &Context, timeout_s: u64) -> anyhow::Result<ExitCode> {
         None => by_the_running_agent(context, timeout_ms)?,
         Some(_lock) => {
             let agent = Arc::new(context.agent()?);
-            agent.claim(false).map_err(|error| anyhow::anyhow!("{} {}", error.problem().text, error.problem().action))?;
+            agent.claim(Claim::Own).map_err(|error| anyhow::anyhow!("{} {}", error.problem().text, error.problem().action))?;
             let _logs = logs::start(&context.config.state_dir, false)?;
             (here(&agent, Duration::from_millis(timeout_ms))?, agent.status(true)?)
         }
