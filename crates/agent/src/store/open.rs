@@ -38,6 +38,9 @@ pub enum StoreError {
     /// The store lies on another machine.
     #[error("the store {0} lies on a network share")]
     NetworkShare(PathBuf),
+    /// The file is empty or shorter than it says.
+    #[error("the store {0} is empty or not whole: it is being copied, or the POS has not made its tables yet")]
+    Incomplete(PathBuf),
     /// The POS holds the store.
     #[error("the POS holds the store")]
     Busy,
@@ -102,11 +105,15 @@ impl StoreError {
                 ("store_corrupt", "Let the POS vendor repair the store or restore a backup; unsent changes are kept.")
             }
             Self::Full(_) => ("store_disk_full", "Free some space; nothing is lost and syncing goes on by itself."),
+            Self::Incomplete(_) => {
+                ("store_incomplete", "Wait until the copy is done, or start the POS once; it is tried again by itself.")
+            }
             Self::NetworkShare(_) => ("store_network_share", "Run Tillsync on the machine whose disk holds the store."),
             Self::Busy | Self::SchemaChanged => ("store_busy", "Nothing to do; it is tried again at once."),
-            Self::Owned { .. } => {
-                ("store_owned", "Stop the other agent and run `tillsync detach` with its config first, or use its config.")
-            }
+            Self::Owned { .. } => (
+                "store_owned",
+                "If this is a copy for another register, run `tillsync init` again; otherwise stop the other agent and `tillsync detach` it.",
+            ),
             Self::Sqlite { .. } => ("store_failed", "See the log; `tillsync doctor` checks the store."),
         };
         Problem::store(code, capitalise(&format!("{self}.")), action)
