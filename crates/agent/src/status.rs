@@ -92,7 +92,10 @@ impl Agent {
             oldest_pending_ms: counts.oldest_pending_ms,
             full_sync_left: full_sync.map_or(0, |sync| sync.total.saturating_sub(sync.done)),
             offline_since_ms: marks::get(conn, marks::OFFLINE_SINCE_MS)?,
-            paused: marks::get::<i64>(conn, marks::PAUSED)?.map(|until| (until > 0).then_some(until)),
+            // A pause that is over ends by itself; its mark stays until the next one.
+            paused: marks::get::<i64>(conn, marks::PAUSED)?
+                .filter(|until| *until == 0 || *until > now)
+                .map(|until| (until > 0).then_some(until)),
             synced_once: marks::get(conn, marks::CAUGHT_UP)?.unwrap_or(false) && full_sync.is_none(),
             problems,
         };

@@ -50,9 +50,10 @@ pub const SENT: &str = "sent";
 /// Changes received so far.
 pub const RECEIVED: &str = "received";
 
-/// Reads a mark.
+/// Reads a mark; NULL counts as absent.
 pub fn get<T: FromSql>(conn: &Connection, name: &str) -> Result<Option<T>> {
-    conn.prepare_cached("SELECT value FROM marks WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
+    let found = conn.prepare_cached("SELECT value FROM marks WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()?;
+    Ok(found.flatten())
 }
 
 /// Writes a mark. One that has this value already costs nothing.

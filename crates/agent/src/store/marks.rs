@@ -21,7 +21,7 @@ pub const CURSOR: &str = "cursor";
 /// The server's epoch that the cursor counts in.
 pub const EPOCH: &str = "epoch";
 
-/// Reads a mark; `None` when it or the whole table is missing.
+/// Reads a mark; `None` when it or the whole table is missing, or when it is NULL.
 pub fn get<T: FromSql>(conn: &Connection, name: &str) -> Result<Option<T>> {
     let there: bool = conn
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = '_tillsync_marks')")?
@@ -29,7 +29,8 @@ pub fn get<T: FromSql>(conn: &Connection, name: &str) -> Result<Option<T>> {
     if !there {
         return Ok(None);
     }
-    conn.prepare_cached("SELECT value FROM _tillsync_marks WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
+    let mut query = conn.prepare_cached("SELECT value FROM _tillsync_marks WHERE name = ?1")?;
+    Ok(query.query_row([name], |row| row.get(0)).optional()?.flatten())
 }
 
 /// Writes a mark.

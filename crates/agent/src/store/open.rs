@@ -133,7 +133,32 @@ pub fn check_file(path: &Path) -> Result<(), StoreError> {
     if !info.is_file() {
         return Err(StoreError::NotADatabase(path.to_owned()));
     }
+    if !is_whole(path, info.len()) {
+        return Err(StoreError::Incomplete(path.to_owned()));
+    }
     Ok(())
+}
+
+/// Whether the file is as long as its header says. A restore that copies over the file empties it first, and SQLite takes an
+/// empty file for a new database: what we wrote into it then would replace what is being restored.
+fn is_whole(path: &Path, length: u64) -> bool {
+    use std::io::Read;
+    let mut header = [0; 100];
+    if length == 0 {
+        return false;
+    }
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    // What is no database is for SQLite to say; with a log the file may lag behind its header.
+    if read.is_err() || !header.starts_with(b"SQLite format 3\0") || log_path(path).metadata().is_ok_and(|log| log.len() > 0) {
+        return true;
+    }
+    let number = |at: usize| u64::from(u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]));
+    let page_size = match u64::from(u16::from_be_bytes([header[16], header[17]])) {
+        1 => 65_536,
+        size => size,
+    };
+    // The page count only holds where it was written together with the last change.
+    number(24) != number(92) || number(28) * page_size <= length
 }
 
 /// Checks that the file lies on a disk of this machine.

@@ -13,6 +13,9 @@ use crate::sync::retry::Retry;
 /// How soon to look again when the POS holds the store.
 const STORE_BUSY_MS: i64 = 20;
 
+/// A hint brings a capture that keeps failing forward to this, not further.
+const FAILED_CAPTURE_MS: i64 = 1_000;
+
 /// How long to leave a refused key alone before trying whether it is accepted again.
 const REFUSED_RETRY_MS: i64 = 60_000;
 
@@ -241,6 +244,8 @@ impl Sync {
     /// Takes in what happened.
     pub fn handle(&mut self, event: Event, now: i64) {
         match event {
+            // What fails again and again may itself be what touches the store.
+            Event::StoreChanged if self.capture_retry.failures() > 1 => self.want_capture(now + FAILED_CAPTURE_MS),
             Event::StoreChanged => self.want_capture(now),
             Event::NetworkUp => self.hurry(now),
             Event::Asked => {
@@ -352,9 +357,9 @@ impl Sync {
         self.paused
     }
 
-    fn want_capture(&mut self, now: i64) {
+    fn want_capture(&mut self, at: i64) {
         match &mut self.capture {
-            Lane::Due(due) => *due = now.min(*due),
+            Lane::Due(due) => *due = at.min(*due),
             Lane::Busy(_) => self.capture_again = true,
         }
     }
