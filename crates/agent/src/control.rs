@@ -4,7 +4,9 @@
 //! client sends one request and the agent one answer, both as length-delimited JSON.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +22,6 @@ use tokio::sync::{mpsc, oneshot};
 use crate::agent::Agent;
 use crate::runtime::{Outcome, Request};
 use crate::scan::Scan;
-use crate::state::make_private_folder;
 use crate::status::Status;
 
 /// Both sides say this first; another number means another version of Tillsync.
@@ -267,7 +268,7 @@ fn socket_path(state_dir: &Path) -> io::Result<PathBuf> {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
     let user = directories::BaseDirs::new().map(|dirs| fold(dirs.home_dir())).unwrap_or_default();
     let folder = runtime.join(format!("tillsync-{user}"));
-    make_private_folder(&folder)?;
+    crate::state::make_private_folder(&folder)?;
     Ok(folder.join(format!("{}.sock", fold(state_dir))))
 }
 
