@@ -12,7 +12,8 @@ use crate::row::Row;
 pub struct Head {
     /// The change id that last wrote the row.
     pub version: i64,
-    /// Whether that change was made by the device that pushes now.
+    /// Whether every change of the row since the client's base was made by the device that pushes now, and none of them was
+    /// merged: then the device knows all that is in the row.
     pub by_same_device: bool,
     /// The whole row; `None` when it is deleted.
     pub row: Option<Row>,

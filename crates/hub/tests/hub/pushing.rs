@@ -171,3 +171,24 @@ async fn a_base_between_versions_is_the_row_of_that_time() {
     assert_eq!(answer["results"][0]["serverData"], json!({ "x": 3, "y": 9 }));
     assert!(shop.conflicts().is_empty(), "y had not changed since entry 2, so nothing was lost");
 }
+
+#[tokio::test]
+async fn what_was_merged_is_not_known_to_its_device_until_it_says_so() {
+    let shop = Shop::open().await;
+    let (a, b) = (shop.device("A").await, shop.device("B").await);
+    shop.push(&a, &[event("create", "1", None, &[], json!({ "id": 1, "price": 1, "name": "x" }))]).await;
+    shop.push(&b, &[event("update", "1", Some(1), &["name"], json!({ "id": 1, "price": 1, "name": "y" }))]).await;
+    let answer = shop
+        .push(
+            &a,
+            &[
+                event("update", "1", Some(1), &["price"], json!({ "id": 1, "price": 2, "name": "x" })),
+                event("update", "1", Some(1), &["price"], json!({ "id": 1, "price": 3, "name": "x" })),
+                event("delete", "1", Some(1), &[], json!(null)),
+            ],
+        )
+        .await;
+    let of = |status: &str, version| (status.to_owned(), Some(version));
+    assert_eq!(verdicts(&answer), [of("merged", 3), of("merged", 4), of("conflict", 4)]);
+    assert_eq!(answer["results"][1]["serverData"], json!({ "id": 1, "price": 3, "name": "y" }));
+}

@@ -46,12 +46,29 @@ pub(super) fn place_of(tx: &Transaction, entity_type: &str, entity_id: &str) -> 
         .optional()
 }
 
-/// The row's head as the device sees it.
-pub(super) fn head_at(tx: &Transaction, place: Place, device_id: &str) -> rusqlite::Result<Head> {
-    let mut statement = tx.prepare_cached("SELECT device_id = ?2, data FROM change_log WHERE id = ?1")?;
-    let (by_same_device, data): (bool, Option<String>) =
-        statement.query_row(params![place.version, device_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+/// The row's head as a device sees it that has the row at `base`.
+pub(super) fn head_at(tx: &Transaction, place: Place, device_id: &str, base: Option<i64>) -> rusqlite::Result<Head> {
+    let data = tx.prepare_cached("SELECT data FROM change_log WHERE id = ?1")?.query_row([place.version], |row| row.get(0))?;
+    let by_same_device = is_own_since(tx, place, device_id, base.unwrap_or(0))?;
     Ok(Head { version: place.version, by_same_device, row: parse(data)? })
+}
+
+/// Whether the device knows everything that was written to the row after `base`: it wrote all of it, and nothing was merged.
+fn is_own_since(tx: &Transaction, place: Place, device_id: &str, base: i64) -> rusqlite::Result<bool> {
+    let mut step = tx.prepare_cached("SELECT device_id = ?2 AND NOT merged, previous FROM change_log WHERE id = ?1")?;
+    let mut id = place.version;
+    for _ in 0..HISTORY_WALKED_MAX {
+        if id <= base {
+            return Ok(true);
+        }
+        let (own, previous): (bool, Option<i64>) = step.query_row(params![id, device_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        match previous {
+            _ if !own => return Ok(false),
+            Some(previous) => id = previous,
+            None => return Ok(true),
+        }
+    }
+    Ok(false)
 }
 
 fn parse(data: Option<String>) -> rusqlite::Result<Option<Row>> {

@@ -78,7 +78,7 @@ impl Push<'_> {
 
     fn head_of_row(&self) -> rusqlite::Result<Option<Head>> {
         let place = log::place_of(self.tx, &self.change.entity_type, &self.change.entity_id)?;
-        place.map(|place| log::head_at(self.tx, place, &self.batch.device_id)).transpose()
+        place.map(|place| log::head_at(self.tx, place, &self.batch.device_id, None)).transpose()
     }
 
     /// A row that nobody knows is stored as the text that came; with no other side there is nothing to decide.
@@ -92,8 +92,8 @@ impl Push<'_> {
     }
 
     fn judge_known(&self, place: Place, row: Row) -> rusqlite::Result<PushResult> {
-        let head = log::head_at(self.tx, place, &self.batch.device_id)?;
         let incoming = self.incoming(row);
+        let head = log::head_at(self.tx, place, &self.batch.device_id, incoming.base_version)?;
         let base = match incoming.base_version {
             Some(version) if version < place.version => log::row_at(self.tx, self.change, place, version)?,
             _ => None,
