@@ -21,7 +21,8 @@ use tillsync_core::value::Value;
 use crate::agent::{Agent, AgentError, StoreSide, now_ms};
 use crate::remote::Incoming;
 use crate::state::inbox::{self, Reason};
-use crate::state::{marks as state_marks, outbox, shadow};
+use crate::state::shadow::Kept;
+use crate::state::{marks as state_marks, outbox, shadow, upload};
 use crate::store::schema::{Schema, Table};
 use crate::store::{StoreError, journal, marks, open, rows, schema};
 
@@ -46,6 +47,8 @@ struct Arriving {
     change: Incoming,
     values: Vec<Value>,
     row: Option<Row>,
+    /// The first full sync of the table goes on and the server does not know of a row of ours with this key.
+    may_meet_unsent: bool,
 }
 
 /// What became of it.
@@ -137,14 +140,17 @@ impl Agent {
                 continue;
             };
             let kept = shadow::get(state.conn(), entity.number, &change.key)?;
-            let unsent = outbox::has_unsent(state.conn(), &change.entity, &change.key)?;
-            let local = LocalRow { version: kept.map_or(0, |kept| kept.version()), unsent };
+            let version = kept.as_ref().map_or(0, Kept::version);
+            let uploading = version == 0 && !upload::is_finished(state.conn(), &change.entity)?;
+            // A row on its way in the full sync has no change in the outbox, but the server's verdict is to come all the same.
+            let unsent = outbox::has_unsent(state.conn(), &change.entity, &change.key)? || (uploading && kept.is_some());
+            let local = LocalRow { version, unsent };
             let arrival = meet(change.id, local);
             if arrival == Arrival::Pass {
                 inbox::release(state.conn(), &change.entity, &change.key, change.id)?;
                 continue;
             }
-            let Some(parsed) = parse(table, change) else { continue };
+            let Some(parsed) = parse(table, change, uploading) else { continue };
             match arrival {
                 Arrival::Hold => sorted.held.push(parsed),
                 Arrival::Apply | Arrival::Pass => sorted.arriving.push(parsed),
@@ -222,7 +228,7 @@ impl Agent {
                     received += 1;
                 }
                 Outcome::Deleted => {
-                    shadow::remove(&tx, entity.number, &change.key)?;
+                    shadow::put_deleted(&tx, entity.number, &change.key, change.id)?;
                     inbox::release(&tx, &change.entity, &change.key, change.id)?;
                     received += 1;
                 }
@@ -255,7 +261,7 @@ fn from_inbox(entry: inbox::Entry) -> Incoming {
     Incoming { id: entry.change_id, entity: entry.entity, key: entry.key, operation: entry.operation, data: entry.data }
 }
 
-fn parse(table: &Table, change: Incoming) -> Option<Arriving> {
+fn parse(table: &Table, change: Incoming, may_meet_unsent: bool) -> Option<Arriving> {
     let values = parse_entity_id(&change.key).filter(|values| values.len() == table.key.len());
     let row = change.data.as_deref().map(serde_json::from_str::<Row>).transpose();
     let (Some(values), Ok(mut row)) = (values, row) else {
@@ -271,7 +277,7 @@ fn parse(table: &Table, change: Incoming) -> Option<Arriving> {
         }
     }
     let row = row.filter(|_| change.operation != Operation::Delete);
-    Some(Arriving { change, values, row })
+    Some(Arriving { change, values, row, may_meet_unsent })
 }
 
 /// One transaction's worth of rows.
@@ -340,6 +346,13 @@ impl Slice<'_> {
     fn write_row(&self, conn: &Connection, arriving: &Arriving, touched: &HashSet<(i64, String)>) -> rusqlite::Result<Outcome> {
         let Some(table) = self.schema.table(&arriving.change.entity) else { return Ok(Outcome::Held(Reason::Refused, None)) };
         if !touched.is_empty() && touched.contains(&(table.number, arriving.change.key.clone())) {
+            return Ok(Outcome::Held(Reason::Local, None));
+        }
+        if arriving.may_meet_unsent
+            && let Some(here) = rows::read(conn, table, &arriving.values)?.pop()
+            && !arriving.row.as_ref().is_some_and(|row| row.same_as(&here))
+        {
+            // Two stores that were not the same before Tillsync came: the server brings the two rows together.
             return Ok(Outcome::Held(Reason::Local, None));
         }
         let written = match &arriving.row {

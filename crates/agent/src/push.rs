@@ -36,14 +36,26 @@ enum Batch {
     Upload(Upload),
 }
 
+/// What to do next.
+enum Next {
+    /// Send this.
+    Batch(Batch, Vec<Outgoing>),
+    /// Everything is sent.
+    Nothing,
+    /// Rows of the first full sync wait until the state has caught up with the store.
+    NotYet,
+}
+
 impl Agent {
     /// Sends the next batch: waiting changes first, then rows of the first full sync.
     pub async fn push(&self, changes_max: u32) -> Result<Pushed, AgentError> {
         let Some((device_id, cursor)) = self.identity()? else {
             return Ok(Pushed::Trouble(Trouble::Unauthorized("this register is not enrolled".to_owned())));
         };
-        let Some((batch, outgoing)) = tokio::task::block_in_place(|| self.next_batch(changes_max))? else {
-            return Ok(Pushed::Nothing);
+        let (batch, outgoing) = match tokio::task::block_in_place(|| self.next_batch(changes_max))? {
+            Next::Batch(batch, outgoing) => (batch, outgoing),
+            Next::Nothing => return Ok(Pushed::Nothing),
+            Next::NotYet => return Ok(Pushed::Failed),
         };
         self.faults.point("batch marked")?;
         let started = now_ms();
@@ -60,12 +72,15 @@ impl Agent {
         Ok(device_id.map(|id| (id, cursor)))
     }
 
-    fn next_batch(&self, changes_max: u32) -> Result<Option<(Batch, Vec<Outgoing>)>, AgentError> {
+    fn next_batch(&self, changes_max: u32) -> Result<Next, AgentError> {
         let schema = self.ready_store()?.schema.clone();
         let entries = self.select(&schema, changes_max)?;
         if entries.is_empty() {
+            if !self.may_upload()? {
+                return Ok(Next::NotYet);
+            }
             let upload = self.next_upload(changes_max)?;
-            return Ok(upload.map(|(upload, outgoing)| (Batch::Upload(upload), outgoing)));
+            return Ok(upload.map_or(Next::Nothing, |(upload, outgoing)| Next::Batch(Batch::Upload(upload), outgoing)));
         }
         let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
         let mut state = self.state();
@@ -75,11 +90,11 @@ impl Agent {
         }
         let outgoing = entries.into_iter().map(|entry| outgoing(&tx, entry)).collect::<Result<_, _>>()?;
         tx.commit()?;
-        Ok(Some((Batch::Changes(ids), outgoing)))
+        Ok(Next::Batch(Batch::Changes(ids), outgoing))
     }
 
     /// The next changes in order. What is about a row with a parked change waits behind it, and so do children of such a row.
-    fn select(&self, schema: &Schema, changes_max: u32) -> Result<Vec<Entry>, AgentError> {
+    pub(crate) fn select(&self, schema: &Schema, changes_max: u32) -> Result<Vec<Entry>, AgentError> {
         let state = self.state();
         let mut blocked: HashSet<(String, String)> =
             outbox::stuck(state.conn(), STUCK_MAX)?.into_iter().map(|entry| (entry.entity, entry.key)).collect();
@@ -240,9 +255,6 @@ pub(crate) fn settle_version(
 ) -> Result<(), AgentError> {
     let (Some(entity), Some(version)) = (store.entities.get(&change.entity), version) else { return Ok(()) };
     shadow::set_version(tx, entity.number, &change.key, version)?;
-    if change.operation == Operation::Delete && !outbox::has_unsent(tx, &change.entity, &change.key)? {
-        shadow::remove_deleted(tx, entity.number, &change.key)?;
-    }
     Ok(inbox::release(tx, &change.entity, &change.key, version)?)
 }
 

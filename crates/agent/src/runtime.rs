@@ -210,6 +210,8 @@ impl Runtime {
         let answered =
             matches!(done.event, Event::Pushed(Pushed::Done { .. }) | Event::Pulled(Pulled::Page { .. } | Pulled::Nothing));
         let writes = matches!(done.event, Event::Pushed(Pushed::Done { .. }) | Event::Applied(Applied::Done));
+        // A push with nothing left may have ended the first full sync, for which rows waited.
+        let settles = writes || matches!(done.event, Event::Pushed(Pushed::Nothing));
         if writes {
             self.worked = Some(Instant::now());
         }
@@ -221,7 +223,7 @@ impl Runtime {
         } else if answered {
             self.trouble = None;
         }
-        if writes && self.inbox_is_due()? {
+        if settles && self.inbox_is_due()? {
             self.sync.handle(Event::StoreChanged, now_ms());
         }
         Ok(())

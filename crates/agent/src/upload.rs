@@ -1,6 +1,8 @@
 //! The first full sync, upwards: rows go from the store to the server in key order, resumable, without passing through the
 //! outbox. What the POS changes meanwhile goes through the journal as ever.
 
+use std::sync::atomic::Ordering;
+
 use rusqlite::Transaction;
 use tillsync_core::change::{Operation, Verdict};
 use tillsync_core::diff::{Shadow, column_prints};
@@ -15,7 +17,7 @@ use crate::push::{hold_server_row, settle_version};
 use crate::remote::{Answer, Outgoing};
 use crate::state::{marks, outbox, shadow, upload};
 use crate::store::schema::Table;
-use crate::store::{open, rows};
+use crate::store::{marks as store_marks, open, rows};
 
 /// The position of a table whose rows with NULL in the key were sent too.
 const NULL_KEYS: &str = "[]";
@@ -29,7 +31,6 @@ pub struct Upload {
     table: String,
     position: String,
     looked_at: u64,
-    sent: Vec<Row>,
 }
 
 struct Stretch {
@@ -50,6 +51,22 @@ impl Agent {
             }
         }
         Ok(None)
+    }
+
+    /// Whether rows may be read for the full sync. After a crash the store may hold rows from the server of which the state does not
+    /// know yet; they must not be taken for this register's own. The next pull brings them again.
+    pub(crate) fn may_upload(&self) -> Result<bool, AgentError> {
+        let _nobody_applies = self.store();
+        let cursor = {
+            let state = self.state();
+            if upload::totals(state.conn())?.finished {
+                return Ok(true);
+            }
+            marks::get(state.conn(), marks::CURSOR)?.unwrap_or(0)
+        };
+        let conn = open::reader(&self.config.store)?;
+        let in_store: i64 = store_marks::get(&conn, store_marks::CURSOR).map_err(|error| self.store_error(error))?.unwrap_or(0);
+        Ok(in_store <= cursor)
     }
 
     /// Where to go on; `None` when the table is done.
@@ -80,15 +97,19 @@ impl Agent {
         let entity = store.entity(&table.name);
         let incarnation: String = marks::get(&tx, marks::INCARNATION)?.unwrap_or_default();
         let looked_at = stretch.rows.len() as u64;
-        let (mut sent, mut outgoing) = (Vec::new(), Vec::new());
+        let mut outgoing = Vec::new();
         for row in stretch.rows {
             let key = entity_id(&rows::key_of(table, &row));
             // What the shadow knows is on the server, in the outbox, or in the journal.
             let confirmed = shadow::get(&tx, entity.number, &key)?
                 .is_some_and(|kept| kept.version() > 0 || outbox::has_unsent(&tx, &table.name, &key).unwrap_or(true));
             if !confirmed {
+                // From now on a capture sees what the POS does to the row, and a pulled change waits for the verdict.
+                if shadow::get(&tx, entity.number, &key)?.is_none() {
+                    let columns = column_prints(&row, &entity.columns);
+                    shadow::put(&tx, entity.number, &key, &Shadow { print: row_print(&row), columns, version: 0 })?;
+                }
                 outgoing.push(as_change(&incarnation, table, key, &row));
-                sent.push(row);
             }
         }
         let finished = stretch.last && outgoing.is_empty();
@@ -97,12 +118,14 @@ impl Agent {
         }
         if finished {
             upload::finish(&tx, &table.name)?;
+            // Pulled rows that waited for the verdicts of this table wait no longer.
+            self.inbox_due.store(true, Ordering::Relaxed);
         }
         tx.commit()?;
         if outgoing.is_empty() {
             return Ok(None);
         }
-        Ok(Some((Upload { table: table.name.clone(), position: stretch.position, looked_at, sent }, outgoing)))
+        Ok(Some((Upload { table: table.name.clone(), position: stretch.position, looked_at }, outgoing)))
     }
 
     fn read_stretch(&self, table: &Table, position: Option<&str>, rows_max: usize) -> Result<Stretch, AgentError> {
@@ -128,7 +151,7 @@ impl Agent {
 }
 
 impl Upload {
-    /// Notes the verdicts: the shadow learns the rows, the position moves on.
+    /// Notes the verdicts; the position moves on.
     pub(crate) fn record(
         &self,
         tx: &Transaction<'_>,
@@ -141,13 +164,7 @@ impl Upload {
             // The same stretch goes again; its events have the same ids.
             return Ok(());
         }
-        let Some(entity) = store.entities.get(&self.table) else { return Ok(()) };
-        for ((row, change), answer) in self.sent.iter().zip(outgoing).zip(answers) {
-            // A capture may have been quicker; then the shadow is newer than this row.
-            if shadow::get(tx, entity.number, &change.key)?.is_none() {
-                let columns = column_prints(row, &entity.columns);
-                shadow::put(tx, entity.number, &change.key, &Shadow { print: row_print(row), columns, version: 0 })?;
-            }
+        for (change, answer) in outgoing.iter().zip(answers) {
             match answer.verdict {
                 Some(Verdict::Applied | Verdict::Duplicate) => settle_version(tx, store, change, answer.version)?,
                 Some(Verdict::Merged) => hold_server_row(tx, change, answer, now)?,

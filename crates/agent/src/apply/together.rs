@@ -70,7 +70,12 @@ impl Slice<'_> {
                 whole.set(name, value.clone());
             }
             rows::delete(&tx, table, &arriving.values)?;
-            merged.push(Arriving { change: arriving.change.clone(), values: arriving.values.clone(), row: Some(whole) });
+            merged.push(Arriving {
+                change: arriving.change.clone(),
+                values: arriving.values.clone(),
+                row: Some(whole),
+                may_meet_unsent: false,
+            });
         }
         let mut outcomes = Outcomes::new();
         for (place, arriving) in merged.iter().enumerate() {

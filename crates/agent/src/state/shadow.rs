@@ -25,7 +25,7 @@ pub struct Entity {
 pub enum Kept {
     /// The row.
     Row(Shadow),
-    /// The row was deleted here and the delete still waits for the server; the version it had.
+    /// The row is deleted. The version of the delete, or, while it waits for the server, the one that the row had.
     Deleted(i64),
 }
 
@@ -122,10 +122,14 @@ pub fn remove(conn: &Connection, entity: i64, key: &str) -> Result<()> {
     Ok(())
 }
 
-/// Forgets a row if it is only a delete that the server knows by now.
-pub fn remove_deleted(conn: &Connection, entity: i64, key: &str) -> Result<()> {
-    conn.prepare_cached("DELETE FROM shadow WHERE entity = ?1 AND key = ?2 AND print IS NULL")?
-        .execute(params![entity, Key(key)])?;
+/// Notes that the row is gone here and on the server. The version stays, so that an older change of the row, which may still come
+/// by a pull, does not bring it back.
+pub fn put_deleted(conn: &Connection, entity: i64, key: &str, version: i64) -> Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO shadow(entity, key, print, version) VALUES (?1, ?2, NULL, ?3)
+         ON CONFLICT DO UPDATE SET print = NULL, columns = NULL, version = excluded.version",
+    )?
+    .execute(params![entity, Key(key), version])?;
     Ok(())
 }
 

@@ -33,6 +33,11 @@ pub fn get(conn: &Connection, entity: &str) -> Result<Option<Progress>> {
         .optional()
 }
 
+/// Whether a table is done.
+pub fn is_finished(conn: &Connection, entity: &str) -> Result<bool> {
+    Ok(get(conn, entity)?.is_some_and(|progress| progress.finished))
+}
+
 /// Starts a table.
 pub fn start(conn: &Connection, entity: &str, total: u64) -> Result<()> {
     conn.execute("INSERT INTO upload(entity, total) VALUES (?1, ?2) ON CONFLICT DO NOTHING", (entity, total))?;
