@@ -188,7 +188,6 @@ async fn what_was_merged_is_not_known_to_its_device_until_it_says_so() {
             ],
         )
         .await;
-    let of = |status: &str, version| (status.to_owned(), Some(version));
-    assert_eq!(verdicts(&answer), [of("merged", 3), of("merged", 4), of("conflict", 4)]);
+    assert_eq!(verdicts(&answer), [verdict("merged", 3), verdict("merged", 4), verdict("conflict", 4)]);
     assert_eq!(answer["results"][1]["serverData"], json!({ "id": 1, "price": 3, "name": "y" }));
 }

@@ -1,0 +1,169 @@
+//! Pull and apply: a page from the hub → store. Rows and cursor in one commit of the store, then the shadow in one of the state.
+
+use std::collections::BTreeSet;
+
+use tillsync_core::arrival::{Arrival, LocalRow, meet};
+use tillsync_core::row::Row;
+use tillsync_core::sync::{Applied, Pulled};
+
+use super::faults::{Crash, happens};
+use super::hub::Page;
+use super::register::{Around, Register};
+use super::shop::Key;
+use super::state::{Held, Kept};
+
+/// A row on its way into the store.
+#[derive(Clone, Debug)]
+struct Arriving {
+    id: i64,
+    key: Key,
+    row: Option<Row>,
+}
+
+impl Register {
+    /// Takes in the answer to a pull.
+    pub fn take_page(&mut self, page: Page, asked_from: i64, around: &mut Around<'_>) -> Result<Pulled, Crash> {
+        self.point(around)?;
+        if self.state.cursor != asked_from {
+            return Ok(Pulled::Interrupted);
+        }
+        let cursor = page.cursor.max(asked_from);
+        let more = page.more && cursor > asked_from;
+        let empty = page.changes.is_empty();
+        if !more && empty {
+            self.state.caught_up = true;
+        }
+        if empty && cursor == asked_from {
+            return Ok(Pulled::Nothing);
+        }
+        self.agent().page = Some(Page { cursor, more, ..page });
+        if empty && !more {
+            return self.apply(around).map(|_| Pulled::Nothing);
+        }
+        Ok(Pulled::Page { more })
+    }
+
+    /// Applies the page that waits.
+    pub fn apply(&mut self, around: &mut Around<'_>) -> Result<Applied, Crash> {
+        let Some(page) = self.agent().page.take() else { return Ok(Applied::Done) };
+        let changes = page.changes.iter().map(|entry| Arriving { id: entry.id, key: entry.key.clone(), row: entry.row.clone() });
+        let (arriving, held) = self.sort_arrivals(changes.collect());
+        for change in held {
+            self.hold(change);
+        }
+        self.point(around)?;
+        let stopped_at = self.write_all(&arriving, Some(page.cursor), around)?;
+        self.point(around)?;
+        if let Some(stopped_at) = stopped_at {
+            let left: BTreeSet<i64> = arriving[stopped_at..].iter().map(|change| change.id).collect();
+            let changes = page.changes.into_iter().filter(|entry| left.contains(&entry.id)).collect();
+            self.agent().page = Some(Page { changes, ..page });
+            return Ok(Applied::Busy);
+        }
+        self.agent().inbox_due = true;
+        self.state.caught_up |= !page.more;
+        Ok(Applied::Done)
+    }
+
+    /// Tries the rows that wait in the inbox and may be applicable by now.
+    pub fn settle_inbox(&mut self, around: &mut Around<'_>) -> Result<(), Crash> {
+        let mut waiting: Vec<Arriving> = self.state.inbox.iter().map(|(key, held)| arriving(key, held)).collect();
+        waiting.sort_by_key(|change| change.id);
+        let (arriving, _still_local) = self.sort_arrivals(waiting);
+        if self.write_all(&arriving, None, around)?.is_some() {
+            self.agent().inbox_due = true;
+        }
+        Ok(())
+    }
+
+    /// Splits into rows to write and rows that wait for a local change. What the register has already is left out.
+    fn sort_arrivals(&mut self, changes: Vec<Arriving>) -> (Vec<Arriving>, Vec<Arriving>) {
+        let (mut arriving, mut held) = (Vec::new(), Vec::new());
+        for change in changes {
+            let version = self.state.version(&change.key);
+            // A row on its way in the full sync has no change in the outbox, but the hub's verdict is to come all the same.
+            let sent = self.may_meet_unsent(&change.key) && self.state.shadow.contains_key(&change.key);
+            let local = LocalRow { version, unsent: sent || self.state.has_unsent(&change.key) };
+            match meet(change.id, local) {
+                Arrival::Apply => arriving.push(change),
+                Arrival::Hold => held.push(change),
+                Arrival::Pass => self.state.release(&change.key, change.id),
+            }
+        }
+        (arriving, held)
+    }
+
+    /// Writes rows in short transactions, then brings shadow, inbox and cursor up to them. Gives back where it stopped when the
+    /// POS would not let go.
+    fn write_all(&mut self, arriving: &[Arriving], cursor: Option<i64>, around: &mut Around<'_>) -> Result<Option<usize>, Crash> {
+        let mut next = 0;
+        let mut written = Vec::new();
+        let stopped_at = loop {
+            if happens(around.rng, around.weather.store_busy) {
+                break Some(next);
+            }
+            let end = arriving.len().min(next + around.weather.slice_max);
+            self.write_slice(&arriving[next..end], &mut written);
+            next = end;
+            let reached = if next >= arriving.len() { cursor } else { cursor.and_then(|_| Some(arriving.get(next - 1)?.id)) };
+            self.store.cursor = reached.unwrap_or(self.store.cursor);
+            self.point(around)?;
+            if next >= arriving.len() {
+                break None;
+            }
+        };
+        self.record_written(written);
+        match (cursor, stopped_at) {
+            (Some(cursor), None) => self.state.cursor = cursor,
+            (Some(_), Some(at)) if at > 0 => self.state.cursor = arriving[at - 1].id,
+            _ => {}
+        }
+        Ok(stopped_at)
+    }
+
+    /// One transaction. What the POS has touched, and what does not fit together yet, goes to the inbox before.
+    fn write_slice(&mut self, slice: &[Arriving], written: &mut Vec<Arriving>) {
+        let touched = self.store.touched_after(self.state.captured_seq);
+        for change in slice {
+            let unfit = match &change.row {
+                Some(row) => self.store.lacks_parent(&change.key, row),
+                None => self.store.has_children(&change.key),
+            };
+            if unfit || touched.contains(&change.key) || self.meets_unsent(change) {
+                self.hold(change.clone());
+            } else {
+                self.store.apply(&change.key, change.row.clone());
+                written.push(change.clone());
+            }
+        }
+    }
+
+    /// Whether the first full sync of the table goes on and the hub does not know of a row of ours with this key.
+    fn may_meet_unsent(&self, key: &Key) -> bool {
+        self.state.version(key) == 0 && !self.state.uploads.get(&key.0).is_some_and(|progress| progress.finished)
+    }
+
+    /// Two stores that were not the same before Tillsync came: the hub brings the two rows together.
+    fn meets_unsent(&self, change: &Arriving) -> bool {
+        let here = self.store.row(&change.key);
+        self.may_meet_unsent(&change.key) && here.is_some() && here != change.row.as_ref()
+    }
+
+    fn record_written(&mut self, written: Vec<Arriving>) {
+        for Arriving { id, key, row } in written {
+            match row {
+                Some(row) => self.state.keep(&key, &row, id),
+                None => drop(self.state.shadow.insert(key.clone(), Kept::Deleted(id))),
+            }
+            self.state.release(&key, id);
+        }
+    }
+
+    fn hold(&mut self, change: Arriving) {
+        self.state.hold(&change.key, Held { change_id: change.id, row: change.row });
+    }
+}
+
+fn arriving(key: &Key, held: &Held) -> Arriving {
+    Arriving { id: held.change_id, key: key.clone(), row: held.row.clone() }
+}

@@ -1,0 +1,199 @@
+//! A register's state, as `agent.db` holds it: outbox, shadow, inbox and progress. It survives a crash as a whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tillsync_core::change::Operation;
+use tillsync_core::diff::{Shadow, column_prints};
+use tillsync_core::print::row_print;
+use tillsync_core::row::Row;
+
+use super::shop::{Key, Table};
+
+/// An event's id: one per change for life.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EventId {
+    /// The n-th change of a register's outbox.
+    Captured(usize, u64),
+    /// A row of a register's first full sync, by its content.
+    Uploaded(usize, Key, u64),
+}
+
+/// Where a change stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Waiting,
+    Sent,
+    Unknown,
+    Confirmed,
+    Conflict,
+}
+
+/// A change in the outbox.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub event: EventId,
+    pub key: Key,
+    pub operation: Operation,
+    pub row: Row,
+    pub updated_fields: Option<Vec<String>>,
+    pub standing: Standing,
+    pub at_ms: i64,
+}
+
+/// What the shadow holds for a key.
+#[derive(Clone, Debug)]
+pub enum Kept {
+    Row(Shadow),
+    /// Deleted here, or known to be deleted; with the version.
+    Deleted(i64),
+}
+
+impl Kept {
+    pub fn version(&self) -> i64 {
+        match self {
+            Self::Row(shadow) => shadow.version,
+            Self::Deleted(version) => *version,
+        }
+    }
+
+    pub fn row(&self) -> Option<&Shadow> {
+        match self {
+            Self::Row(shadow) => Some(shadow),
+            Self::Deleted(_) => None,
+        }
+    }
+}
+
+/// A row from the hub that cannot be applied yet.
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub change_id: i64,
+    pub row: Option<Row>,
+}
+
+/// How far the first full sync of a table has come.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    pub position: Option<String>,
+    pub finished: bool,
+}
+
+/// The state.
+#[derive(Debug, Default)]
+pub struct State {
+    outbox: Vec<Change>,
+    /// Places of the changes that are not confirmed.
+    open: BTreeSet<usize>,
+    pub shadow: BTreeMap<Key, Kept>,
+    pub inbox: BTreeMap<Key, Held>,
+    pub uploads: BTreeMap<Table, Progress>,
+    pub captured_seq: i64,
+    pub cursor: i64,
+    pub caught_up: bool,
+}
+
+impl State {
+    /// Adds a change to the outbox.
+    pub fn add(&mut self, change: Change) {
+        self.open.insert(self.outbox.len());
+        self.outbox.push(change);
+    }
+
+    /// How many changes there ever were.
+    pub fn added(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// A change by its place.
+    pub fn change(&self, place: usize) -> &Change {
+        &self.outbox[place]
+    }
+
+    /// Moves a change.
+    pub fn stand(&mut self, place: usize, standing: Standing) {
+        self.outbox[place].standing = standing;
+        match standing {
+            Standing::Confirmed => self.open.remove(&place),
+            Standing::Waiting | Standing::Sent | Standing::Unknown | Standing::Conflict => self.open.insert(place),
+        };
+    }
+
+    /// The changes that are not confirmed, in order.
+    pub fn open(&self) -> impl Iterator<Item = &Change> {
+        self.open.iter().map(|place| &self.outbox[*place])
+    }
+
+    /// Whether the row has a change that the hub does not have.
+    pub fn has_unsent(&self, key: &Key) -> bool {
+        self.open().any(|change| change.key == *key)
+    }
+
+    /// The version of a row on the hub, 0 while it has none.
+    pub fn version(&self, key: &Key) -> i64 {
+        self.shadow.get(key).map_or(0, Kept::version)
+    }
+
+    /// Keeps a row's prints.
+    pub fn keep(&mut self, key: &Key, row: &Row, version: i64) {
+        let columns = column_prints(row, &key.0.print_columns());
+        self.shadow.insert(key.clone(), Kept::Row(Shadow { print: row_print(row), columns, version }));
+    }
+
+    /// Notes the row's version on the hub.
+    pub fn set_version(&mut self, key: &Key, version: i64) {
+        match self.shadow.get_mut(key) {
+            Some(Kept::Row(shadow)) => shadow.version = shadow.version.max(version),
+            Some(Kept::Deleted(known)) => *known = version.max(*known),
+            None => {}
+        }
+    }
+
+    /// Keeps a row for later; an older version of it gives way.
+    pub fn hold(&mut self, key: &Key, held: Held) {
+        if self.inbox.get(key).is_none_or(|known| held.change_id >= known.change_id) {
+            self.inbox.insert(key.clone(), held);
+        }
+    }
+
+    /// Lets go of a row up to a version.
+    pub fn release(&mut self, key: &Key, up_to: i64) {
+        if self.inbox.get(key).is_some_and(|held| held.change_id <= up_to) {
+            self.inbox.remove(key);
+        }
+    }
+
+    /// Rows that a conflict keeps from being sent: its own, rows with it as parent, and so on.
+    pub fn blocked(&self) -> BTreeSet<Key> {
+        let stuck = self.open().filter(|change| change.standing == Standing::Conflict);
+        stuck.map(|change| change.key.clone()).collect()
+    }
+
+    /// Changes that may be sent, in order. What is about a row in conflict waits behind it, and so do its children.
+    pub fn sendable(&self) -> Vec<usize> {
+        let mut blocked = self.blocked();
+        let mut places = Vec::new();
+        for &place in &self.open {
+            let change = &self.outbox[place];
+            if change.standing == Standing::Conflict {
+                continue;
+            }
+            let parent = super::shop::parent(&change.key, &change.row);
+            if blocked.contains(&change.key) || parent.is_some_and(|parent| blocked.contains(&parent)) {
+                blocked.insert(change.key.clone());
+            } else {
+                places.push(place);
+            }
+        }
+        places
+    }
+
+    /// What was on its way when the agent ended has an unknown fate.
+    pub fn sent_becomes_unknown(&mut self) {
+        for place in &self.open {
+            let change = &mut self.outbox[*place];
+            if change.standing == Standing::Sent {
+                change.standing = Standing::Unknown;
+            }
+        }
+    }
+}
