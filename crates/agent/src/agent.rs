@@ -74,6 +74,8 @@ pub struct StoreSide {
     pub entities: HashMap<String, Entity>,
     /// The pulled page that waits to be applied.
     pub page: Option<crate::pull::Page>,
+    /// When the POS was last seen writing.
+    pub written_at: Option<std::time::Instant>,
 }
 
 impl StoreSide {

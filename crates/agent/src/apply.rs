@@ -91,7 +91,7 @@ impl Agent {
                 self.faults.point("page recorded")?;
                 self.inbox_due.store(true, std::sync::atomic::Ordering::Relaxed);
                 if !page.more {
-                    self.caught_up()?;
+                    self.caught_up(&store.schema)?;
                 }
                 Ok(Applied::Done)
             }

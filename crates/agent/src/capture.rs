@@ -33,6 +33,10 @@ const ROLLBACK_VISIT_MAX: Duration = Duration::from_millis(3);
 /// Entries removed from the journal in one transaction: about 2 ms of write lock.
 const TRIM_MAX: usize = 1_000;
 
+/// The POS has written nothing for this long before the journal is trimmed: a till that ties up the store at every sale and
+/// waits for no lock should not meet ours.
+const TRIM_IDLE_MIN: Duration = Duration::from_secs(1);
+
 /// A journal longer than this is trimmed even while the POS is busy.
 const TRIM_WAITING_MAX: i64 = 50_000;
 
@@ -75,7 +79,8 @@ impl Agent {
             Ok(visit) => visit,
             Err(finding) => {
                 self.recover(&mut store, finding)?;
-                return Ok(Capture { added: 0, more: true });
+                // A table that is new, or all of a restored store, is to be sent: the push lane looks, too.
+                return Ok(Capture { added: 1, more: true });
             }
         };
         self.faults.point("journal read")?;
@@ -83,7 +88,11 @@ impl Agent {
         let capture = if quiet { Capture::default() } else { self.record_visit(&store, &visit)? };
         self.faults.point("captured")?;
         let waiting = visit.first_seq.map_or(0, |first| visit.up_to - first);
-        if (quiet && waiting > 0) || waiting > TRIM_WAITING_MAX {
+        if !quiet {
+            store.written_at = Some(Instant::now());
+        }
+        let idle = quiet && store.written_at.is_none_or(|at| at.elapsed() >= TRIM_IDLE_MIN);
+        if (idle && waiting > 0) || waiting > TRIM_WAITING_MAX {
             self.trim(visit.up_to)?;
         }
         if !visit.more && self.inbox_due.swap(false, Ordering::Relaxed) {

@@ -215,7 +215,12 @@ impl Runtime {
         if writes {
             self.worked = Some(Instant::now());
         }
+        let pushed = matches!(done.event, Event::Pushed(Pushed::Done { .. }));
         self.sync.handle(done.event, now_ms());
+        if pushed && self.is_restoring()? {
+            // What was sent just now is missing in the restored store, and a pull brings it back.
+            self.sync.handle(Event::Asked, now_ms());
+        }
         if let Some(trouble) = trouble {
             tracing::warn!(?trouble, failures = self.sync.failures(), "trouble with the server");
             self.agent.note_trouble(&trouble, self.sync.failures())?;
@@ -227,6 +232,11 @@ impl Runtime {
             self.sync.handle(Event::StoreChanged, now_ms());
         }
         Ok(())
+    }
+
+    /// The store was restored and has not got back everything yet.
+    fn is_restoring(&self) -> Result<bool, AgentError> {
+        Ok(marks::get(self.agent.state().conn(), marks::PULL_OWN)?.unwrap_or(false))
     }
 
     /// Rows that waited may be applicable; the capture lane tries them.
@@ -296,7 +306,7 @@ impl Runtime {
         if self.sync.paused().is_some() {
             return Some(Outcome::Paused);
         }
-        if self.sync.settled_since(waiter.since) && !self.inbox_is_due().unwrap_or(false) {
+        if self.sync.settled_since(waiter.since) && !self.inbox_is_due().unwrap_or(false) && !self.is_restoring().unwrap_or(false) {
             return Some(Outcome::Settled);
         }
         (now >= waiter.deadline).then_some(Outcome::TimedOut)
