@@ -1,7 +1,13 @@
 //! Stories with real processes and real files: what a shop lives through, told by `tillsync` and `tillsync-hub` alone.
 
+mod commands;
 mod errors;
+mod keychain;
+mod kills;
 mod line;
+mod migrations;
+mod notices;
+mod restores;
 mod schemas;
-mod support;
+pub mod support;
 mod values;

@@ -16,7 +16,7 @@ pub use network::{Network, Way, Web};
 pub use programs::{Ended, Running, end, program, shell};
 pub use register::Register;
 pub use store::{content, count, open, pos, rows, same, text};
-pub use wait::{eventually, within};
+pub use wait::eventually;
 
 /// A hub and a folder for its registers; all of it is gone when dropped, except that a failed test leaves its files.
 pub struct Shop {

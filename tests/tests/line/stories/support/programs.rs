@@ -4,6 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use super::wait::eventually;
+
 /// A program of this workspace, as plain cargo builds it: beside the folder that holds this test.
 pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
@@ -63,11 +65,11 @@ pub fn shell(line: &str) -> Ended {
 pub struct Running(Child);
 
 impl Running {
-    /// Starts a command; what it prints is appended to a file.
+    /// Starts a command; what it prints is appended to a file. Its input stays open for as long as it runs.
     #[track_caller]
     pub fn start(command: &mut Command, printed: &Path) -> Self {
         let file = File::options().create(true).append(true).open(printed).unwrap();
-        let child = command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file).spawn();
+        let child = command.stdin(Stdio::piped()).stdout(file.try_clone().unwrap()).stderr(file).spawn();
         Self(child.unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 
@@ -88,9 +90,11 @@ impl Running {
         self.0.wait().unwrap().code().unwrap_or(-1)
     }
 
-    /// Waits for its own end; gives back its exit code.
+    /// Waits for its own end, with its input open; gives back its exit code.
+    #[track_caller]
     pub fn wait(&mut self) -> i32 {
-        self.0.wait().unwrap().code().unwrap_or(-1)
+        let status = eventually("the program ends by itself", || self.0.try_wait().unwrap());
+        status.code().unwrap_or(-1)
     }
 }
 

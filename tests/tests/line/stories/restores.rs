@@ -1,0 +1,132 @@
+//! The point-of-sale program restores a backup under a running agent: its file stays healthy, and what was sold since comes back.
+
+use std::fs;
+use std::path::Path;
+
+use super::support::{Register, Shop, content, count, eventually, pos, same, text};
+
+const SCHEMA: &str = "CREATE TABLE sales(id INTEGER PRIMARY KEY, cents INTEGER)";
+
+fn sell(store: &Path, ids: std::ops::RangeInclusive<i64>) {
+    let till = pos(store);
+    for id in ids {
+        till.execute("INSERT INTO sales VALUES (?1, ?1 * 100)", [id]).unwrap();
+    }
+}
+
+/// A backup as point-of-sale programs make it: the program closes the store and copies the file.
+fn back_up(register: &Register) -> std::path::PathBuf {
+    let backup = register.folder.join("backup.db");
+    let till = pos(&register.store);
+    eventually("the log is in the file", || {
+        (till.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).unwrap() == 0).then_some(())
+    });
+    drop(till);
+    fs::copy(&register.store, &backup).unwrap();
+    backup
+}
+
+fn without_log(store: &Path) {
+    for end in ["-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{end}", store.display()));
+    }
+}
+
+type Restore = fn(&Path, &Path);
+
+const WAYS: [(&str, Restore); 2] = [
+    ("copied over", |backup, store| {
+        without_log(store);
+        fs::copy(backup, store).unwrap();
+    }),
+    ("renamed over", |backup, store| {
+        let beside = store.with_extension("new");
+        fs::copy(backup, &beside).unwrap();
+        without_log(store);
+        fs::rename(beside, store).unwrap();
+    }),
+];
+
+#[test]
+fn a_restored_store_is_healthy_and_gets_back_what_it_lost() {
+    for (way, restore) in WAYS {
+        for running in [true, false] {
+            let shop = Shop::open();
+            let (mut a, b) = shop.pair(SCHEMA, "INSERT INTO sales VALUES (1, 100)");
+            a.start();
+            a.waits_for("synced", |status| status["state"] == "synced");
+            let backup = back_up(&a);
+            sell(&a.store, 2..=6);
+            pos(&a.store).execute_batch("UPDATE sales SET cents = 1 WHERE id = 1").unwrap();
+            a.waits_for("sent", |status| {
+                status["state"] == "synced" && status["pending"] == 0 && status["sent"].as_i64() >= Some(6)
+            });
+            if !running {
+                assert_eq!(a.stop(), 0);
+            }
+            restore(&backup, &a.store);
+            // The till opens again at once and goes on selling.
+            let till = pos(&a.store);
+            assert_eq!(text(&till, "PRAGMA integrity_check"), "ok", "{way}");
+            sell(&a.store, 20..=22);
+            if !running {
+                a.start();
+            }
+            eventually("what was sold since the backup is back", || {
+                (count(&till, "SELECT count(*) FROM sales") == 9).then_some(())
+            });
+            a.waits_for("synced", |status| status["state"] == "synced" && status["pending"] == 0);
+            assert!(a.problems().contains(&"store_restored".to_owned()), "{way}: {:#}", a.status());
+            b.sync();
+            same(&a.store, &b.store);
+            assert_eq!(count(&till, "SELECT cents FROM sales WHERE id = 1"), 1, "{way}");
+            assert_eq!(text(&till, "PRAGMA integrity_check"), "ok", "{way}");
+            assert_eq!(shop.hub.number("SELECT count(*) FROM rows WHERE NOT deleted"), 9, "{way}: no sale became a delete");
+        }
+    }
+}
+
+#[test]
+fn sales_that_were_captured_and_not_sent_survive_a_restore() {
+    let shop = Shop::open();
+    let (mut a, b) = shop.pair(SCHEMA, "INSERT INTO sales VALUES (1, 100)");
+    a.start();
+    a.waits_for("synced", |status| status["state"] == "synced");
+    let backup = back_up(&a);
+    a.tillsync(&["pause"]).good();
+    sell(&a.store, 2..=4);
+    a.waits_for("captured", |status| status["pending"] == 3 && status["oldest_pending_ms"].is_i64());
+    WAYS[0].1(&backup, &a.store);
+    sell(&a.store, 10..=10);
+    a.tillsync(&["resume"]).good();
+    eventually("all five sales are at the hub", || {
+        (shop.hub.number("SELECT count(*) FROM rows WHERE NOT deleted") == 5).then_some(())
+    });
+    let till = pos(&a.store);
+    eventually("all five sales are in the store", || (count(&till, "SELECT count(*) FROM sales") == 5).then_some(()));
+    a.waits_for("synced", |status| status["state"] == "synced" && status["pending"] == 0);
+    b.sync();
+    assert_eq!(content(&a.store), content(&b.store));
+}
+
+#[test]
+fn a_hub_that_is_restored_gets_back_what_it_lost() {
+    let mut shop = Shop::open();
+    let (a, b) = shop.pair(SCHEMA, "INSERT INTO sales VALUES (1, 100)");
+    let backup = shop.path().join("hub-backup.db");
+    shop.hub.read().execute("VACUUM INTO ?1", [backup.to_str().unwrap()]).unwrap();
+    sell(&a.store, 2..=9);
+    a.sync();
+    b.sync();
+    shop.hub.kill();
+    without_log(&shop.hub.database);
+    fs::copy(&backup, &shop.hub.database).unwrap();
+    shop.hub.start_again();
+    sell(&b.store, 30..=30);
+    for register in [&a, &b, &a, &b] {
+        register.sync();
+    }
+    same(&a.store, &b.store);
+    assert_eq!(count(&pos(&a.store), "SELECT count(*) FROM sales"), 10);
+    assert_eq!(shop.hub.number("SELECT count(*) FROM rows WHERE NOT deleted"), 10);
+}
