@@ -1,5 +1,6 @@
 //! The line from register to hub to register, tested from the outside and from within.
 
+mod crash_loop;
 mod simulator;
 mod stories;
 mod tidy;

@@ -1,0 +1,152 @@
+//! A register: a store, a state folder, and an agent that may end at any step and is opened again from the files.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::OptionalExtension;
+use tillsync_agent::agent::{Agent, AgentError};
+use tillsync_agent::claim::Claim;
+use tillsync_agent::credentials::{Credentials, Key};
+use tillsync_agent::faults::Faults;
+use tillsync_agent::remote::{RegisterReply, Remote};
+use tillsync_agent::state::State;
+use tillsync_core::config::Config;
+use tillsync_core::sync::{Applied, Pulled, Pushed};
+use tillsync_core::wire::hub::RegisterRequest;
+
+use super::line::Line;
+use super::pos::{self, Journal};
+
+/// A sync that takes more rounds than this never ends.
+const ROUNDS_MAX: u32 = 50;
+
+/// Changes in a batch: few, so that there are several batches.
+const BATCH: u32 = 4;
+
+/// A register.
+pub struct Register {
+    config: Config,
+    line: Line,
+    agent: Option<Agent>,
+    /// What the agent is to be ended by; kept to know whether it was.
+    faults: Faults,
+}
+
+impl Register {
+    /// Makes the store, enrols, and installs the capture.
+    pub async fn set_up(folder: &Path, name: &str, journal: Journal, before: &str, line: Line) -> Self {
+        let store = folder.join(format!("{name}.db"));
+        pos::make_store(&store, journal, before);
+        let config = Config::new(store, "http://hub.test", name, folder.join(name)).unwrap();
+        let mut register = Self { config, line, agent: None, faults: Faults::default() };
+        let agent = register.open();
+        agent.claim(Claim::Own).unwrap();
+        let RegisterReply::Registered { device_id, .. } = agent.remote.register(&registration(name)).await else {
+            panic!("the hub is open to everybody");
+        };
+        agent.enrolled(&device_id).unwrap();
+        agent.set_up().unwrap();
+        register.agent = Some(agent);
+        register
+    }
+
+    fn open(&self) -> Agent {
+        let state = State::open(&self.config.state_dir).unwrap();
+        // The line knows the key; the agent only has to have one.
+        let remote = Remote::new(Box::new(self.line.clone()), Credentials::given(Key::from("key".to_owned())));
+        Agent::new(self.config.clone(), state, remote)
+    }
+
+    /// The agent ends at the n-th step from now on.
+    pub fn end_at(&mut self, step: i64) {
+        self.faults = Faults::at(step);
+        self.agent.as_mut().unwrap().faults = self.faults.clone();
+    }
+
+    /// Whether the agent was ended.
+    pub fn was_ended(&self) -> bool {
+        self.faults.reached()
+    }
+
+    /// The POS writes.
+    pub fn sell(&self, sql: &str) {
+        pos::write(&self.config.store, sql);
+    }
+
+    /// One value of the store as SQLite quotes it, or `None` without such a row.
+    pub fn value(&self, sql: &str) -> Option<String> {
+        let conn = rusqlite::Connection::open(&self.config.store).unwrap();
+        conn.query_row(sql, [], |row| row.get(0)).optional().unwrap()
+    }
+
+    /// The store.
+    pub fn store(&self) -> PathBuf {
+        self.config.store.clone()
+    }
+
+    /// The running agent.
+    pub fn agent(&self) -> &Agent {
+        self.agent.as_ref().unwrap()
+    }
+
+    /// Captures, sends and fetches until nothing is left. An agent that ends is opened again from its files, as after `kill -9`.
+    pub async fn sync(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            match round(self.agent()).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(AgentError::Ended(_)) => {
+                    self.agent = None;
+                    self.agent = Some(self.open());
+                }
+                Err(error) => panic!("{}: {error}", self.config.name),
+            }
+        }
+        panic!("{} does not come to rest", self.config.name);
+    }
+}
+
+/// Every step once or as often as it has work. Gives back whether nothing was left to do.
+async fn round(agent: &Agent) -> Result<bool, AgentError> {
+    let mut quiet = true;
+    loop {
+        let captured = agent.capture()?;
+        quiet &= captured.added == 0;
+        if !captured.more {
+            break;
+        }
+    }
+    loop {
+        match agent.push(BATCH).await? {
+            Pushed::Nothing => break,
+            Pushed::Done { .. } | Pushed::Refused => quiet = false,
+            Pushed::Failed | Pushed::Trouble(_) => {
+                quiet = false;
+                break;
+            }
+        }
+    }
+    loop {
+        match agent.pull(0).await? {
+            Pulled::Nothing => return Ok(quiet),
+            Pulled::Interrupted | Pulled::Trouble(_) => return Ok(false),
+            Pulled::Page { .. } => {
+                quiet = false;
+                if agent.apply()? != Applied::Done {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+}
+
+fn registration(name: &str) -> RegisterRequest {
+    RegisterRequest {
+        name: name.to_owned(),
+        kind: "desktop".to_owned(),
+        version: String::new(),
+        platform: String::new(),
+        metadata: None,
+        enroll_token: None,
+        registration_id: None,
+    }
+}

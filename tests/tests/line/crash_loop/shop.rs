@@ -1,0 +1,113 @@
+//! Two registers and a hub, and the one scenario that every run goes through.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use tillsync_hub::{Hub, Options, router};
+
+use super::compare::{self, End};
+use super::line::{Fault, Line, Plan};
+use super::pos::{self, Journal};
+use super::register::Register;
+
+/// What goes wrong in a run.
+#[derive(Clone, Copy, Debug)]
+pub enum Trouble {
+    None,
+    /// Register A's agent ends after its n-th step.
+    EndOfA {
+        step: i64,
+    },
+    /// Register B's agent ends after its n-th step.
+    EndOfB {
+        step: i64,
+    },
+    /// The n-th network call fails.
+    Call {
+        call: i64,
+        fault: Fault,
+    },
+}
+
+/// How a run ended.
+pub struct Outcome {
+    pub end: End,
+    /// Whether the trouble came about before the end.
+    pub happened: bool,
+}
+
+/// The shop.
+pub struct Shop {
+    folder: TempDir,
+    pub a: Register,
+    pub b: Register,
+    plan: Plan,
+}
+
+impl Shop {
+    /// The scenario, from the first full sync to the comparison.
+    pub fn run(journal: Journal, trouble: Trouble) -> Outcome {
+        on_runtime(async {
+            let mut shop = Self::open(journal, trouble).await;
+            shop.live().await;
+            let happened = shop.plan.happened() || shop.a.was_ended() || shop.b.was_ended();
+            Outcome { end: shop.end(), happened }
+        })
+    }
+
+    /// Two stores of which the second is empty.
+    async fn open(journal: Journal, trouble: Trouble) -> Self {
+        // Registering is another story; the counting starts after it.
+        let plan = match trouble {
+            Trouble::Call { call, fault } => Plan::at(call + 2, fault),
+            Trouble::None | Trouble::EndOfA { .. } | Trouble::EndOfB { .. } => Plan::default(),
+        };
+        let mut shop = Self::with(journal, pos::BEFORE, "", plan).await;
+        match trouble {
+            Trouble::EndOfA { step } => shop.a.end_at(step),
+            Trouble::EndOfB { step } => shop.b.end_at(step),
+            Trouble::None | Trouble::Call { .. } => {}
+        }
+        shop
+    }
+
+    /// Two stores that hold this from before Tillsync.
+    pub async fn with(journal: Journal, on_a: &str, on_b: &str, plan: Plan) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let hub = Hub::open(folder.path().join("hub.db")).await.unwrap();
+        let service = router(hub, Options { open_registration: true });
+        let line = || Line::new(service.clone(), plan.clone());
+        let a = Register::set_up(folder.path(), "a", journal, on_a, line()).await;
+        let b = Register::set_up(folder.path(), "b", journal, on_b, line()).await;
+        Self { folder, a, b, plan }
+    }
+
+    async fn live(&mut self) {
+        self.a.sync().await;
+        self.b.sync().await;
+        self.a.sell(pos::ON_A);
+        self.a.sync().await;
+        self.b.sync().await;
+        self.a.sell(pos::MEANWHILE_ON_A);
+        self.b.sell(pos::MEANWHILE_ON_B);
+        self.a.sync().await;
+        self.b.sync().await;
+        self.b.sell(pos::ON_B);
+        self.b.sync().await;
+        self.a.sync().await;
+    }
+
+    /// Compares both stores with the hub.
+    pub fn end(&self) -> End {
+        compare::end(&self.hub(), &self.a, &self.b)
+    }
+
+    fn hub(&self) -> PathBuf {
+        self.folder.path().join("hub.db")
+    }
+}
+
+/// Push and pull leave their thread for SQLite, so there must be others.
+pub fn on_runtime<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap().block_on(work)
+}
