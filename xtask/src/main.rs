@@ -7,6 +7,7 @@ mod platforms;
 mod setup;
 mod shop;
 mod test;
+mod torture;
 mod workspace;
 
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ enum Task {
     Setup,
     /// Set-up, formatting, clippy, documentation, all tests
     Test,
+    /// The simulator over many seeds
+    Torture(torture::Options),
     /// Type-check everything for Windows and macOS
     CheckPlatforms {
         /// Use Debian's compiler even where rustup would do
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::bench(&options),
         Task::Setup => setup::for_tests(),
         Task::Test => test::test(),
+        Task::Torture(options) => torture::torture(&options),
         Task::CheckPlatforms { without_rustup } => platforms::check(without_rustup),
     };
     match done {

@@ -75,6 +75,7 @@ impl Agent {
         let counts = outbox::counts(conn)?;
         let parked = counts.parked + inbox::count_stuck(conn, now)?;
         let cursor = marks::get(conn, marks::CURSOR)?.unwrap_or(0);
+        let uploaded = upload::totals(conn)?;
         let full_sync = full_sync(conn, cursor)?;
         let noted_ms: i64 = marks::get(conn, marks::NOTICE_MS)?.unwrap_or(0);
         let notice = (now - noted_ms < NOTICE_SHOWN_MS).then_some(marks::NOTICE);
@@ -90,7 +91,8 @@ impl Agent {
             parked,
             conflicts: counts.conflicts,
             oldest_pending_ms: counts.oldest_pending_ms,
-            full_sync_left: full_sync.map_or(0, |sync| sync.total.saturating_sub(sync.done)),
+            rows_to_send: uploaded.total.saturating_sub(uploaded.done),
+            rows_to_fetch: marks::get::<i64>(conn, marks::HEAD)?.unwrap_or(0).saturating_sub(cursor).max(0) as u64,
             offline_since_ms: marks::get(conn, marks::OFFLINE_SINCE_MS)?,
             // A pause that is over ends by itself; its mark stays until the next one.
             paused: marks::get::<i64>(conn, marks::PAUSED)?

@@ -38,8 +38,10 @@ pub struct Facts {
     pub conflicts: u64,
     /// When the oldest pending change was made.
     pub oldest_pending_ms: Option<i64>,
-    /// Rows of the first full sync still to send or to fetch.
-    pub full_sync_left: u64,
+    /// Rows of the first full sync still to send.
+    pub rows_to_send: u64,
+    /// Changes known to be on the server and still to fetch.
+    pub rows_to_fetch: u64,
     /// Since when the server is not reached.
     pub offline_since_ms: Option<i64>,
     /// Paused; the inner value is the end, if there is one.
@@ -48,6 +50,12 @@ pub struct Facts {
     pub synced_once: bool,
     /// Problems already known.
     pub problems: Vec<Problem>,
+}
+
+impl Facts {
+    fn left(&self) -> u64 {
+        self.pending + self.rows_to_send + self.rows_to_fetch
+    }
 }
 
 /// State, sentence and problems.
@@ -90,7 +98,7 @@ fn state(facts: &Facts, problems: &[Problem]) -> State {
         State::Paused
     } else if facts.offline_since_ms.is_some() {
         State::Offline
-    } else if facts.pending > 0 || facts.full_sync_left > 0 || !facts.synced_once {
+    } else if facts.left() > 0 || !facts.synced_once {
         State::Syncing
     } else {
         State::Synced
@@ -100,13 +108,13 @@ fn state(facts: &Facts, problems: &[Problem]) -> State {
 fn sentence(state: State, facts: &Facts, problems: &[Problem], clock: impl Fn(i64) -> String) -> String {
     match state {
         State::Synced => "Up to date".to_owned(),
-        State::Syncing => match facts.pending + facts.full_sync_left {
+        State::Syncing => match facts.left() {
             0 => "Syncing".to_owned(),
             left => format!("Syncing ({left} left)"),
         },
         State::Offline => {
             let since = facts.offline_since_ms.map(clock).unwrap_or_default();
-            match facts.pending + facts.full_sync_left {
+            match facts.pending + facts.rows_to_send {
                 0 => format!("Offline since {since}"),
                 1 => format!("Offline, 1 change waiting since {since}"),
                 waiting => format!("Offline, {waiting} changes waiting since {since}"),
@@ -147,7 +155,7 @@ mod tests {
     fn every_state_has_its_sentence() {
         check(Facts::default(), State::Synced, "Up to date");
         check(Facts { pending: 3, ..Facts::default() }, State::Syncing, "Syncing (3 left)");
-        check(Facts { full_sync_left: 40, ..Facts::default() }, State::Syncing, "Syncing (40 left)");
+        check(Facts { rows_to_send: 40, rows_to_fetch: 2, ..Facts::default() }, State::Syncing, "Syncing (42 left)");
         let offline = Some(NOW - HOUR_MS);
         check(Facts { offline_since_ms: offline, ..Facts::default() }, State::Offline, "Offline since 03:00");
         check(

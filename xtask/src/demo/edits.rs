@@ -1,5 +1,6 @@
 //! Plain edits of a store about which nothing is known: what its constraints refuse is skipped.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub struct Editor {
     store: PathBuf,
     register: u32,
     random: fastrand::Rng,
+    /// How many rows each table had at the start. They come first in key order, and nobody deletes them.
+    old_rows: HashMap<String, i64>,
     /// The rows made here, which may be deleted here: table, key column, key.
     own: Vec<(String, String, i64)>,
     done: u64,
@@ -34,9 +37,15 @@ struct Column {
 
 impl Editor {
     /// Comes to work.
-    pub fn start(store: &Path, register: u32) -> Self {
+    pub fn start(store: &Path, register: u32) -> Result<Self> {
         let random = fastrand::Rng::with_seed(register.into());
-        Self { store: store.to_owned(), register, random, own: Vec::new(), done: 0, refused: 0 }
+        let db = Connection::open(store)?;
+        let count = |table: String| -> Result<(String, i64)> {
+            let rows = db.query_row(&format!("SELECT count(*) FROM {}", quoted(&table)), [], |row| row.get(0))?;
+            Ok((table, rows))
+        };
+        let old_rows = tables(&db)?.into_iter().map(count).collect::<Result<_>>()?;
+        Ok(Self { store: store.to_owned(), register, random, old_rows, own: Vec::new(), done: 0, refused: 0 })
     }
 
     /// A round of edits in a few tables.
@@ -89,9 +98,9 @@ impl Editor {
         db.execute(&sql, params_from_iter(key))
     }
 
-    /// The key of a row on this register's side: the first half of a table is A's, the other half is B's.
+    /// The key of a row on this register's side: of the rows that were there at the start, the first half is A's, the other B's.
     fn some_row(&mut self, db: &Connection, table: &str, columns: &[Column]) -> rusqlite::Result<Option<Vec<Value>>> {
-        let rows: i64 = db.query_row(&format!("SELECT count(*) FROM {}", quoted(table)), [], |row| row.get(0))?;
+        let rows = self.old_rows.get(table).copied().unwrap_or(0);
         let half = if self.register == 1 { 0..rows / 2 } else { rows / 2..rows };
         if half.is_empty() {
             return Ok(None);
@@ -111,8 +120,8 @@ impl Editor {
         let others: String =
             columns.iter().filter(|column| !column.is_key).map(|column| format!(", {}", quoted(&column.name))).collect();
         let (table_name, key_name) = (quoted(table), quoted(&key.name));
-        let highest = format!("SELECT coalesce(max(CAST({key_name} AS INTEGER)), 0) FROM {table_name}");
-        let highest: i64 = db.query_row(&highest, [], |row| row.get(0))?;
+        // A key that is no integer (NULL in an empty table included) fails to be read as one, and the table is left alone.
+        let highest: i64 = db.query_row(&format!("SELECT max({key_name}) FROM {table_name}"), [], |row| row.get(0))?;
         let new_key = highest - highest % REGISTERS + REGISTERS + i64::from(self.register) % REGISTERS;
         let sql =
             format!("INSERT INTO {table_name}({key_name}{others}) SELECT ?1{others} FROM {table_name} ORDER BY {key_name} LIMIT 1");

@@ -103,7 +103,9 @@ impl Shop {
             register.start_agent()?;
             register.wait_for_status()?;
         }
-        self.watch_until_settled()
+        self.watch_until_settled()?;
+        // B may have been in step with a hub that A had not finished filling.
+        self.registers.iter().try_for_each(Register::sync)
     }
 
     fn ring_up_with_the_network_cut_in_between(&mut self, third: Duration) -> Result<()> {
@@ -126,7 +128,7 @@ impl Shop {
 
     fn go_to_work(&self, at: &Register, number: u32) -> Result<AtWork> {
         if self.own_store {
-            return Ok(AtWork::Editor(Editor::start(&at.store, number)));
+            return Ok(AtWork::Editor(Editor::start(&at.store, number)?));
         }
         Pos::start(PROFILE, at, number, SALES_PER_SECOND).map(AtWork::Pos)
     }
