@@ -1,0 +1,102 @@
+//! `cargo xtask torture`: the simulator over many seeds, far more than every test run goes through.
+
+use std::process::Stdio;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace::{cargo, root};
+
+/// Where `--write` writes, under the workspace's root.
+const FILE: &str = "docs/torture.md";
+
+/// Failing seeds that are shown; more say nothing new.
+const SHOWN_MAX: usize = 20;
+
+/// How much to run.
+#[derive(clap::Args)]
+pub struct Options {
+    /// So many seeds
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    runs: u64,
+    /// The first seed; drawn from the clock when absent
+    #[arg(long, value_name = "SEED")]
+    from: Option<u64>,
+    /// Write the result into docs/torture.md
+    #[arg(long)]
+    write: bool,
+}
+
+/// Runs the seeds, each core its part; an error when one fails.
+pub fn torture(options: &Options) -> Result<()> {
+    let from = options.from.unwrap_or_else(drawn);
+    let parts = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    println!("{} seeds from {from} on, in {parts} processes …", options.runs);
+    // Built before the processes start, so that they do not wait for one another.
+    let built = simulator().arg("--no-run").status().context("cargo does not start")?;
+    if !built.success() {
+        bail!("the simulator does not build");
+    }
+    let begun = Instant::now();
+    let failed = run(from, options.runs, parts)?;
+    let took_s = begun.elapsed().as_secs();
+    for line in failed.iter().take(SHOWN_MAX) {
+        println!("{line}");
+    }
+    println!("{} seeds, {} failed, {took_s} s", options.runs, failed.len());
+    if options.write {
+        write(options.runs, from, &failed, took_s)?;
+    }
+    if failed.is_empty() { Ok(()) } else { bail!("{} seeds fail; each line above runs one of them alone", failed.len()) }
+}
+
+/// Seconds since 1970: another one every time, and short enough to read aloud.
+fn drawn() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+/// The simulator, optimised: many seeds are worth the longer build.
+fn simulator() -> std::process::Command {
+    let mut command = cargo();
+    command.args(["test", "--quiet", "--release", "--package", "tillsync-tests", "--test", "line"]);
+    command
+}
+
+/// The lines of the seeds that failed.
+fn run(from: u64, runs: u64, parts: u64) -> Result<Vec<String>> {
+    let mut processes = Vec::new();
+    for part in 0..parts {
+        let (start, end) = (runs * part / parts, runs * (part + 1) / parts);
+        let mut process = simulator();
+        process.args(["simulator::simulator", "--", "--exact"]);
+        process.env("TILLSYNC_FROM", (from + start).to_string()).env("TILLSYNC_RUNS", (end - start).to_string());
+        processes.push(process.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("cargo does not start")?);
+    }
+    let mut failed = Vec::new();
+    for process in processes {
+        let output = process.wait_with_output().context("the simulator cannot be waited for")?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let lines: Vec<String> = text.lines().filter(|line| line.starts_with("TILLSYNC_SEED=")).map(str::to_owned).collect();
+        if lines.is_empty() && !output.status.success() {
+            bail!("the simulator ended with {} and said:\n{text}", output.status);
+        }
+        failed.extend(lines);
+    }
+    Ok(failed)
+}
+
+fn write(runs: u64, from: u64, failed: &[String], took_s: u64) -> Result<()> {
+    let mut text = format!(
+        "# Torture\n\nBy `cargo xtask torture --write`: registers and a hub on the pure core, with POS programs that write all the \
+         while, lost, late and doubled requests, lost answers, partitions, a hub that goes away, and agents that end between any \
+         two steps. Every seed is one shop; at its end nothing is lost, nothing is doubled, and all stores and the hub are \
+         equal.\n\n| seeds | first seed | failed | seconds |\n|---|---|---|---|\n| {runs} | {from} | {} | {took_s} |\n",
+        failed.len()
+    );
+    if !failed.is_empty() {
+        text += &format!("\n```\n{}\n```\n", failed[..failed.len().min(SHOWN_MAX)].join("\n"));
+    }
+    std::fs::write(root().join(FILE), text)?;
+    println!("written to {FILE}");
+    Ok(())
+}
