@@ -7,9 +7,9 @@ use tillsync_core::row::Row;
 use tillsync_core::status::{Facts, State as Word, summarise};
 use tillsync_core::value::Value;
 
-use super::pos::facts;
+use super::pos::{Deleted, facts};
 use super::shop::{Key, parent};
-use super::state::{EventId, Standing};
+use super::state::Standing;
 use super::world::World;
 
 impl World {
@@ -147,7 +147,7 @@ impl World {
                 deleted.key == *key
                     && values.is_subset(&deleted.values)
                     && !self.is_kept_delete(deleted.register, key)
-                    && !self.was_brought_along(key)
+                    && !self.was_brought_along(deleted, &values)
             });
             if let Some(deleted) = undone {
                 return Err(format!("{key:?} is back although register {} deleted it", deleted.register));
@@ -157,9 +157,9 @@ impl World {
     }
 
     /// A register that joins late brings its copy of a row along; that may be after another one deleted the row.
-    fn was_brought_along(&self, key: &Key) -> bool {
-        let head = self.hub.log().iter().rev().find(|entry| entry.key == *key);
-        head.is_some_and(|entry| matches!(entry.event, EventId::Uploaded(..)))
+    fn was_brought_along(&self, deleted: &Deleted, values: &BTreeSet<i64>) -> bool {
+        let head = self.hub.log().iter().rev().find(|entry| entry.key == deleted.key);
+        head.is_some_and(|entry| entry.device != deleted.register) && values.is_subset(&self.ledger.loaded)
     }
 
     fn is_kept_delete(&self, register: usize, key: &Key) -> bool {

@@ -42,8 +42,8 @@ impl Weather {
         let pull_wait_ms = if rng.u8(0..4) == 0 { 0 } else { 25_000 };
         Self {
             registers: rng.usize(2..=4),
-            calm_after_ms: rng.i64(10_000..90_000),
-            pos_pause_ms_max: rng.i64(500..8_000),
+            calm_after_ms: rng.i64(5_000..50_000),
+            pos_pause_ms_max: rng.i64(800..8_000),
             crash: rate(rng, 60),
             pos_between_steps: rate(rng, 300),
             lost_request: rate(rng, 250),

@@ -32,6 +32,8 @@ pub struct Ledger {
     /// Values that somebody who saw them replaced, and by what.
     pub replaced: BTreeMap<i64, i64>,
     pub deletes: Vec<Deleted>,
+    /// Values of rows from before Tillsync.
+    pub loaded: BTreeSet<i64>,
     /// How often each row was written by any POS program.
     pub writes: BTreeMap<Key, usize>,
 }
@@ -49,6 +51,12 @@ impl Ledger {
         for value in facts(key, row) {
             self.values.remove(&value);
         }
+    }
+
+    fn load(&mut self, store: &mut Store, key: &Key, row: &Row) {
+        self.written(key);
+        self.loaded.extend(facts(key, row));
+        store.load(key.clone(), row.clone());
     }
 
     fn written(&mut self, key: &Key) {
@@ -77,15 +85,13 @@ impl Pos {
     /// Rows from before Tillsync: some the same everywhere, some not.
     pub fn load(&mut self, store: &mut Store, ledger: &mut Ledger, shared: &BTreeMap<Key, Row>, rows: i64, rng: &mut Rng) {
         for (key, row) in shared.iter().filter(|_| rng.u8(0..4) > 0) {
-            ledger.written(key);
-            store.load(key.clone(), row.clone());
+            ledger.load(store, key, row);
         }
         for _ in 0..rng.i64(0..=rows) {
             let (key, id) = product(rng.i64(1..=PRODUCTS));
             if store.row(&key).is_none() {
                 let row = new_row(ledger, &key, id);
-                ledger.written(&key);
-                store.load(key, row);
+                ledger.load(store, &key, &row);
             }
         }
     }

@@ -13,8 +13,11 @@ use super::pos::{Ledger, shared_products};
 use super::register::{Around, Register};
 use super::trace::describe;
 
-/// When the faults are over, everything must be in step within this time: several long polls and capped retries.
-const DRAIN_MS: i64 = 300_000;
+/// When the faults are over, everything must be in step within this time: several long polls and capped retries …
+const DRAIN_MS: i64 = 200_000;
+
+/// … and this much for every write, since in some worlds a batch or a page holds a single change.
+const DRAIN_MS_PER_WRITE: i64 = 500;
 
 /// A run that does more than this goes round in circles.
 const EVENTS_MAX: usize = 200_000;
@@ -126,10 +129,9 @@ impl World {
 
     /// Runs to the end: first the storm, then the calm.
     pub fn run(&mut self) -> Result<(), String> {
-        let end = self.weather.calm_after_ms + DRAIN_MS;
         let mut events = 0;
         while let Some(Reverse((time, _, place))) = self.queue.pop() {
-            if time > end {
+            if time > self.end() {
                 break;
             }
             events += 1;
@@ -148,6 +150,11 @@ impl World {
             self.check_on_the_way(number)?;
         }
         self.check_at_the_end()
+    }
+
+    fn end(&self) -> i64 {
+        let writes: usize = self.ledger.writes.values().sum();
+        self.weather.calm_after_ms + DRAIN_MS + DRAIN_MS_PER_WRITE * writes as i64
     }
 
     fn calm_down(&mut self) {
