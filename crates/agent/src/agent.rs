@@ -63,6 +63,8 @@ pub struct Agent {
     store: Mutex<StoreSide>,
     /// Rows of the inbox may have become applicable.
     pub(crate) inbox_due: AtomicBool,
+    /// The cursor went back while a pull may be waiting at the server with the one before.
+    pub(crate) pull_anew: AtomicBool,
 }
 
 /// What is known of the store between two visits. Whoever holds it is the only one of us at the store.
@@ -95,6 +97,7 @@ impl Agent {
             state: Mutex::new(state),
             store: Mutex::default(),
             inbox_due: AtomicBool::new(true),
+            pull_anew: AtomicBool::new(false),
         }
     }
 

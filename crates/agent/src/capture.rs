@@ -172,6 +172,7 @@ impl Agent {
             // Rows of a table that was not here were passed over; everything is fetched again, and what is known is passed over now.
             marks::set(state.conn(), marks::CURSOR, 0)?;
             store.page = None;
+            self.pull_anew.store(true, Ordering::Relaxed);
         }
         Ok(installed)
     }

@@ -217,8 +217,8 @@ impl Runtime {
         }
         let pushed = matches!(done.event, Event::Pushed(Pushed::Done { .. }));
         self.sync.handle(done.event, now_ms());
-        if pushed && self.is_restoring()? {
-            // What was sent just now is missing in the restored store, and a pull brings it back.
+        // What was sent just now is missing in a restored store, and a pull brings it back.
+        if self.agent.pull_anew.swap(false, Ordering::Relaxed) || (pushed && self.is_restoring()?) {
             self.sync.handle(Event::Asked, now_ms());
         }
         if let Some(trouble) = trouble {
