@@ -11,6 +11,10 @@ use tokio::sync::mpsc;
 /// A commit touches several files; this long after the first touch they count as one.
 const DEBOUNCE: Duration = Duration::from_millis(8);
 
+/// SQLite touches the log before the commit can be read, and nothing is touched when it can: a POS that was put to sleep in
+/// between is looked at once more after this time.
+const SECOND_LOOK: Duration = Duration::from_millis(250);
+
 /// The watchers; they stop when dropped.
 pub struct Watch {
     _store: Option<RecommendedWatcher>,
@@ -52,9 +56,18 @@ fn watch_store(store: &Path, events: mpsc::Sender<Event>) -> Option<RecommendedW
         return None;
     }
     tokio::spawn(async move {
-        while touches.recv().await.is_some() {
-            tokio::time::sleep(DEBOUNCE).await;
-            let _ = touches.try_recv();
+        let mut look_again = false;
+        loop {
+            let patience = if look_again { SECOND_LOOK } else { Duration::MAX };
+            match tokio::time::timeout(patience, touches.recv()).await {
+                Ok(None) => return,
+                Ok(Some(())) => {
+                    tokio::time::sleep(DEBOUNCE).await;
+                    let _ = touches.try_recv();
+                    look_again = true;
+                }
+                Err(_) => look_again = false,
+            }
             if events.send(Event::StoreChanged).await.is_err() {
                 return;
             }
