@@ -264,6 +264,7 @@ fn what_is_no_hub_is_not_taken_for_one() {
         fresh.init(url).said(1, &[url]);
         let register = shop.register(&format!("known{place}"), SALES);
         register.init(&shop.hub.url).good();
+        register.sync();
         sell(&register, place as i64);
         register.configure("server", &format!("'{url}'"));
         register.tillsync(&["sync", "--timeout", "20"]).said(2, &[url, "kept"]);

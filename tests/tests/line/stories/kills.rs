@@ -20,6 +20,7 @@ fn killing_agents_and_hub_loses_and_doubles_nothing() {
     for register in [&a, &b] {
         create_store(&register.store, Journal::Wal, With::Catalogue).unwrap();
         register.init(&shop.hub.url).good();
+        register.sync();
     }
     let rolls = [&a, &b].map(|register| register.folder.join("roll"));
     let mut tills: Vec<Running> = [(&a, "1"), (&b, "2")]
