@@ -41,6 +41,14 @@ DELETE FROM sales WHERE id = 'a-2';
 UPDATE texts SET body = 'Hi' WHERE code = 'hi' AND language = 'en';
 UPDATE texts SET language = 'fr', body = 'Salut' WHERE code = 'hi' AND language = 'ar';";
 
+/// Changes of one row that are captured one by one and sent together.
+pub const AGAIN_AND_AGAIN: [&str; 4] = [
+    "UPDATE products SET price = 4.25 WHERE id = 3",
+    "UPDATE products SET price = 4.5 WHERE id = 3",
+    "DELETE FROM products WHERE id = 3",
+    "INSERT INTO products VALUES (3, 'cake', 'Cake', 3.25, 30)",
+];
+
 /// What both change before either syncs: different columns of one row.
 pub const MEANWHILE_ON_A: &str = "UPDATE products SET name = 'Cheese cake' WHERE id = 3; INSERT INTO sales VALUES ('a-4', 1, 1.0);";
 pub const MEANWHILE_ON_B: &str = "

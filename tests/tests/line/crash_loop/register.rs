@@ -88,16 +88,31 @@ impl Register {
         self.agent.as_ref().unwrap()
     }
 
-    /// Captures, sends and fetches until nothing is left. An agent that ends is opened again from its files, as after `kill -9`.
+    /// Captures and sends nothing yet.
+    pub fn capture(&mut self) {
+        loop {
+            match self.agent().capture() {
+                Ok(captured) if !captured.more => return,
+                Ok(_) => {}
+                Err(_) => self.reopen(),
+            }
+        }
+    }
+
+    /// The agent was ended and starts anew from its files, as after `kill -9`.
+    fn reopen(&mut self) {
+        assert!(self.was_ended(), "only the planned end may end it");
+        self.agent = None;
+        self.agent = Some(self.open());
+    }
+
+    /// Captures, sends and fetches until nothing is left, however often the agent ends.
     pub async fn sync(&mut self) {
         for _ in 0..ROUNDS_MAX {
             match round(self.agent()).await {
                 Ok(true) => return,
                 Ok(false) => {}
-                Err(AgentError::Ended(_)) => {
-                    self.agent = None;
-                    self.agent = Some(self.open());
-                }
+                Err(AgentError::Ended(_)) => self.reopen(),
                 Err(error) => panic!("{}: {error}", self.config.name),
             }
         }

@@ -88,6 +88,12 @@ impl Shop {
         self.a.sell(pos::ON_A);
         self.a.sync().await;
         self.b.sync().await;
+        for sql in pos::AGAIN_AND_AGAIN {
+            self.a.sell(sql);
+            self.a.capture();
+        }
+        self.a.sync().await;
+        self.b.sync().await;
         self.a.sell(pos::MEANWHILE_ON_A);
         self.b.sell(pos::MEANWHILE_ON_B);
         self.a.sync().await;

@@ -66,7 +66,9 @@ impl World {
         let (batch, outgoing) = match self.registers[number].next_batch(changes_max as usize) {
             Ok(Some(next)) => next,
             Ok(None) => {
-                self.later(number, 0, Event::Pushed(Pushed::Nothing));
+                // Long enough for a capture to end in between.
+                let took = self.rng.i64(0..50);
+                self.later(number, took, Event::Pushed(Pushed::Nothing));
                 return Ok(());
             }
             Err(BehindStore) => {
