@@ -22,7 +22,7 @@ pub struct Status {
     pub state: State,
     /// One sentence.
     pub sentence: String,
-    /// Changes that the server has not confirmed, in outbox and journal.
+    /// Changes that the server has not confirmed: outbox, journal, and rows of the first full sync.
     pub pending: u64,
     /// Changes refused by the server, and rows refused by the store.
     pub parked: u64,
@@ -82,7 +82,7 @@ impl Agent {
         for name in [marks::TROUBLE, marks::STORE_TROUBLE].into_iter().chain(notice) {
             problems.extend(marks::get::<String>(conn, name)?.and_then(|json| serde_json::from_str(&json).ok()));
         }
-        let pending = counts.pending + waiting;
+        let pending = counts.pending + waiting + uploaded.total.saturating_sub(uploaded.done);
         if !running {
             problems.push(Problem::agent_not_running());
         }
@@ -91,7 +91,6 @@ impl Agent {
             parked,
             conflicts: counts.conflicts,
             oldest_pending_ms: counts.oldest_pending_ms,
-            rows_to_send: uploaded.total.saturating_sub(uploaded.done),
             rows_to_fetch: marks::get::<i64>(conn, marks::HEAD)?.unwrap_or(0).saturating_sub(cursor).max(0) as u64,
             offline_since_ms: marks::get(conn, marks::OFFLINE_SINCE_MS)?,
             // A pause that is over ends by itself; its mark stays until the next one.

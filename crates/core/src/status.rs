@@ -30,7 +30,7 @@ pub enum State {
 /// What the state follows from.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// Changes not yet confirmed by the server: outbox and journal.
+    /// Changes not yet confirmed by the server: outbox, journal and rows of the first full sync.
     pub pending: u64,
     /// Changes refused by the server and rows refused by the store.
     pub parked: u64,
@@ -38,8 +38,6 @@ pub struct Facts {
     pub conflicts: u64,
     /// When the oldest pending change was made.
     pub oldest_pending_ms: Option<i64>,
-    /// Rows of the first full sync still to send.
-    pub rows_to_send: u64,
     /// Changes known to be on the server and still to fetch.
     pub rows_to_fetch: u64,
     /// Since when the server is not reached.
@@ -54,7 +52,7 @@ pub struct Facts {
 
 impl Facts {
     fn left(&self) -> u64 {
-        self.pending + self.rows_to_send + self.rows_to_fetch
+        self.pending + self.rows_to_fetch
     }
 }
 
@@ -114,7 +112,7 @@ fn sentence(state: State, facts: &Facts, problems: &[Problem], clock: impl Fn(i6
         },
         State::Offline => {
             let since = facts.offline_since_ms.map(clock).unwrap_or_default();
-            match facts.pending + facts.rows_to_send {
+            match facts.pending {
                 0 => format!("Offline since {since}"),
                 1 => format!("Offline, 1 change waiting since {since}"),
                 waiting => format!("Offline, {waiting} changes waiting since {since}"),
@@ -155,7 +153,7 @@ mod tests {
     fn every_state_has_its_sentence() {
         check(Facts::default(), State::Synced, "Up to date");
         check(Facts { pending: 3, ..Facts::default() }, State::Syncing, "Syncing (3 left)");
-        check(Facts { rows_to_send: 40, rows_to_fetch: 2, ..Facts::default() }, State::Syncing, "Syncing (42 left)");
+        check(Facts { pending: 40, rows_to_fetch: 2, ..Facts::default() }, State::Syncing, "Syncing (42 left)");
         let offline = Some(NOW - HOUR_MS);
         check(Facts { offline_since_ms: offline, ..Facts::default() }, State::Offline, "Offline since 03:00");
         check(
