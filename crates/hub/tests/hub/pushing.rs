@@ -191,3 +191,19 @@ async fn what_was_merged_is_not_known_to_its_device_until_it_says_so() {
     assert_eq!(verdicts(&answer), [verdict("merged", 3), verdict("merged", 4), verdict("conflict", 4)]);
     assert_eq!(answer["results"][1]["serverData"], json!({ "id": 1, "price": 3, "name": "y" }));
 }
+
+#[tokio::test]
+async fn an_event_that_said_nothing_new_does_not_undo_what_came_after_it() {
+    let shop = Shop::open().await;
+    let (a, b) = (shop.device("A").await, shop.device("B").await);
+    shop.push(&a, &[event("create", "1", None, &[], json!({ "id": 1, "price": 1 }))]).await;
+    shop.push(&b, &[event("update", "1", Some(1), &["price"], json!({ "id": 1, "price": 2 }))]).await;
+    let batch = [
+        event("update", "1", Some(1), &["price"], json!({ "id": 1, "price": 2 })),
+        event("update", "1", Some(1), &["price"], json!({ "id": 1, "price": 3 })),
+    ];
+    let expected = [verdict("duplicate", 2), verdict("applied", 3)];
+    assert_eq!(verdicts(&shop.push(&a, &batch).await), expected);
+    assert_eq!(verdicts(&shop.push(&a, &batch).await), [verdict("duplicate", 2), verdict("duplicate", 3)]);
+    assert_eq!(newest(&shop, 0).await["data"], json!({ "id": 1, "price": 3 }));
+}

@@ -139,7 +139,7 @@ pub(super) fn append(tx: &Transaction, entry: &Entry) -> rusqlite::Result<i64> {
     Ok(id)
 }
 
-/// The entry that stored an event before.
+/// The entry that holds what an event said.
 pub(super) struct Stored {
     pub id: i64,
     pub entity_type: String,
@@ -147,12 +147,27 @@ pub(super) struct Stored {
     pub merged: bool,
 }
 
+/// What became of an event before: it was logged, or the row was already as it said.
 pub(super) fn find_event(tx: &Transaction, event_id: &Uuid) -> rusqlite::Result<Option<Stored>> {
-    tx.prepare_cached("SELECT id, entity_type, entity_id, merged FROM change_log WHERE event_id = ?1")?
+    let sql = "SELECT id, entity_type, entity_id, merged FROM change_log WHERE event_id = ?1
+        UNION ALL
+        SELECT id, entity_type, entity_id, repeated_events.merged FROM repeated_events JOIN change_log ON id = version
+        WHERE repeated_events.event_id = ?1";
+    tx.prepare_cached(sql)?
         .query_row([event_id.as_bytes()], |row| {
             Ok(Stored { id: row.get(0)?, entity_type: row.get(1)?, entity_id: row.get(2)?, merged: row.get(3)? })
         })
         .optional()
+}
+
+/// Notes an event for which nothing is logged.
+pub(super) fn note_repeated(tx: &Transaction, event_id: &Uuid, version: i64, merged: bool) -> rusqlite::Result<()> {
+    tx.prepare_cached("INSERT INTO repeated_events (event_id, version, merged) VALUES (?1, ?2, ?3)")?.execute(params![
+        event_id.as_bytes(),
+        version,
+        merged
+    ])?;
+    Ok(())
 }
 
 /// The last id of the run of entries that starts right after `cursor` and holds nothing that the device does not know: its own

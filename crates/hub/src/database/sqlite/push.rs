@@ -136,8 +136,11 @@ impl Push<'_> {
 
     /// The hub has all that the client sends; what the client lacks is told to it.
     fn answer_duplicate(&self, head: &Head, incoming: &Incoming) -> rusqlite::Result<PushResult> {
-        let lacks = head.row.as_ref().is_some_and(|row| !row.same_as(&incoming.row));
-        if lacks && incoming.can_conflict && incoming.operation != Operation::Delete {
+        let lacks = head.row.as_ref().is_some_and(|row| !row.same_as(&incoming.row)) && incoming.operation != Operation::Delete;
+        if let Some(event_id) = &self.change.event_id {
+            log::note_repeated(self.tx, event_id, head.version, lacks)?;
+        }
+        if lacks && incoming.can_conflict {
             return self.with_server_row(Verdict::Merged, Some(head), None);
         }
         Ok(self.result(Verdict::Duplicate, Some(head.version)))
