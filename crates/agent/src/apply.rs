@@ -170,8 +170,11 @@ impl Agent {
         conn.busy_timeout(Duration::ZERO).map_err(|error| self.store_error(error))?;
         let captured = state_marks::get(self.state().conn(), state_marks::CAPTURED_SEQ)?.unwrap_or(0);
         // After a restore nothing is captured before everything is pulled, so the whole journal must be looked through.
+        // The same holds while the state is behind the store.
         let restored = state_marks::get(self.state().conn(), state_marks::PULL_OWN)?.unwrap_or(false);
-        let journal_max = if restored { usize::MAX >> 1 } else { JOURNAL_MAX };
+        let noted = state_marks::get(self.state().conn(), state_marks::CURSOR)?.unwrap_or(0);
+        let in_store: i64 = marks::get(&conn, marks::CURSOR).map_err(|error| self.store_error(error))?.unwrap_or(0);
+        let journal_max = if restored || in_store > noted { usize::MAX >> 1 } else { JOURNAL_MAX };
         let mut outcomes = Outcomes::new();
         let mut held: HashMap<usize, (Reason, Option<String>)> = HashMap::new();
         let mut next = 0;

@@ -19,7 +19,7 @@ use crate::recover::Finding;
 use crate::state::shadow::{self, Kept};
 use crate::state::{marks, outbox, upload};
 use crate::store::schema::{Schema, Table};
-use crate::store::{StoreError, install, journal, open, rows, schema};
+use crate::store::{StoreError, install, journal, marks as store_marks, open, rows, schema};
 
 /// Entries looked at in one visit: about 50 ms of reading.
 const ENTRIES_MAX: usize = 5_000;
@@ -47,6 +47,8 @@ pub struct Capture {
     pub added: u64,
     /// Whether the journal holds more.
     pub more: bool,
+    /// Nothing was captured: the state has yet to learn which rows of the store came from the server.
+    pub behind: bool,
 }
 
 /// A key that was looked at, and the row that is there now.
@@ -65,6 +67,8 @@ struct Visit {
     /// Row counts of tables in which a row may have been pushed out unseen.
     counts: Vec<(String, u64)>,
     first_seq: Option<i64>,
+    /// How far the store holds the server's changes.
+    cursor: i64,
 }
 
 impl Agent {
@@ -80,10 +84,14 @@ impl Agent {
             Err(finding) => {
                 self.recover(&mut store, finding)?;
                 // A table that is new, or all of a restored store, is to be sent: the push lane looks, too.
-                return Ok(Capture { added: 1, more: true });
+                return Ok(Capture { added: 1, more: true, behind: false });
             }
         };
         self.faults.point("journal read")?;
+        if visit.cursor > marks::get(self.state().conn(), marks::CURSOR)?.unwrap_or(0) {
+            // The agent ended between writing a page and noting it. Its rows must not be taken for the POS's; a pull brings it again.
+            return Ok(Capture { behind: true, ..Capture::default() });
+        }
         let quiet = visit.looks.is_empty() && !visit.more;
         let capture = if quiet { Capture::default() } else { self.record_visit(&store, &visit)? };
         self.faults.point("captured")?;
@@ -131,7 +139,7 @@ impl Agent {
         if added > 0 {
             tracing::info!(added, journal = visit.up_to, "captured");
         }
-        Ok(Capture { added, more: visit.more })
+        Ok(Capture { added, more: visit.more, behind: false })
     }
 
     /// Removes captured entries from the journal. A POS that is writing goes first.
@@ -171,6 +179,9 @@ impl Agent {
         if known > 0 && shadow::entity_count(state.conn())? > known {
             // Rows of a table that was not here were passed over; everything is fetched again, and what is known is passed over now.
             marks::set(state.conn(), marks::CURSOR, 0)?;
+            // Both cursors go back, or it would look like an apply that was cut off.
+            let conn = open::writer(&self.config.store)?;
+            store_marks::set(&conn, store_marks::CURSOR, 0).map_err(|error| self.store_error(error))?;
             store.page = None;
             self.pull_anew.store(true, Ordering::Relaxed);
         }
@@ -183,7 +194,9 @@ fn read_visit(conn: &Connection, schema: &Schema, seq: i64) -> rusqlite::Result<
     let hurry = !open::is_wal(conn)?;
     let entries = journal::after(conn, schema, seq, ENTRIES_MAX)?;
     let first_seq = conn.query_row("SELECT min(seq) FROM _tillsync_journal", [], |row| row.get(0))?;
-    let mut visit = Visit { looks: Vec::new(), up_to: seq, more: entries.len() == ENTRIES_MAX, counts: Vec::new(), first_seq };
+    let cursor = store_marks::get(conn, store_marks::CURSOR)?.unwrap_or(0);
+    let mut visit =
+        Visit { looks: Vec::new(), up_to: seq, more: entries.len() == ENTRIES_MAX, counts: Vec::new(), first_seq, cursor };
     let mut seen = HashSet::new();
     let mut bytes = 0;
     for entry in entries {

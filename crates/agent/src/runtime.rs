@@ -375,6 +375,9 @@ async fn on_thread(agent: Arc<Agent>, work: fn(&Agent) -> Result<Event, AgentErr
 /// Capture, and a scan where one is due or where it takes the place of the triggers.
 fn look_at_store(agent: &Agent) -> Result<Event, AgentError> {
     let captured = agent.capture()?;
+    if captured.behind {
+        return Ok(Event::Captured(Captured::Failed));
+    }
     let (due, restoring) = {
         let state = agent.state();
         let due = marks::get(state.conn(), marks::SCAN_DUE)?.unwrap_or(false);

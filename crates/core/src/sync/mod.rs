@@ -463,6 +463,10 @@ impl Sync {
         let Down::Applying { page } = self.down else { return };
         self.down = match applied {
             Applied::Done => {
+                if self.capture_retry.failures() > 0 {
+                    // What kept the capture may have been this page.
+                    self.want_capture(now);
+                }
                 if !page.more {
                     self.pulled_all_ms = page.since_ms;
                 }

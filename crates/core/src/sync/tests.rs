@@ -135,3 +135,19 @@ fn a_busy_store_is_tried_again_soon_and_the_page_is_kept() {
     sync.handle(Event::Applied(Applied::Done), NOW + 21);
     assert_eq!(effects(&mut sync, NOW + 21), [Effect::Pull { wait_ms: 25_000 }]);
 }
+
+#[test]
+fn a_capture_that_failed_is_tried_again_after_a_page() {
+    let mut sync = machine();
+    effects(&mut sync, NOW);
+    for _ in 0..3 {
+        sync.handle(Event::Captured(Captured::Failed), NOW);
+        effects(&mut sync, NOW);
+    }
+    sync.handle(Event::Pulled(Pulled::Page { more: false }), NOW);
+    assert_eq!(effects(&mut sync, NOW), [Effect::Apply]);
+    sync.handle(Event::Captured(Captured::Failed), NOW);
+    assert!(sync.next_wakeup().is_some_and(|wakeup| wakeup > NOW), "the capture waits");
+    sync.handle(Event::Applied(Applied::Done), NOW);
+    assert!(effects(&mut sync, NOW).contains(&Effect::Capture));
+}
