@@ -20,6 +20,10 @@ impl Register {
         }
         let (looks, up_to, more) = self.visit(around.weather.journal_max);
         self.point(around)?;
+        // The agent ended between writing a page and noting it. Its rows must not be taken for the POS's; a pull brings it again.
+        if self.store.cursor > self.state.cursor {
+            return Ok(Captured::Failed);
+        }
         let quiet = looks.is_empty() && !more;
         let added = if quiet { 0 } else { self.record_visit(looks, up_to, around.now) };
         self.point(around)?;

@@ -67,8 +67,8 @@ pub struct Hub {
     /// The log entries of every row, oldest first.
     histories: BTreeMap<Key, Vec<i64>>,
     conflicts: Vec<Noted>,
-    /// Which log entry stored an event.
-    events: BTreeMap<EventId, i64>,
+    /// Which log entry holds what an event said, and whether it holds more than that.
+    events: BTreeMap<EventId, (i64, bool)>,
 }
 
 impl Hub {
@@ -137,8 +137,10 @@ impl Hub {
     fn carry_out(&mut self, device: usize, change: &Outgoing, head: &Head, decision: Decision) -> Answer {
         match decision {
             Decision::Duplicate => {
-                let lacks = head.row.as_ref().is_some_and(|row| !row.same_as(&change.row));
-                let verdict = if lacks && change.operation != Operation::Delete { Verdict::Merged } else { Verdict::Duplicate };
+                let deletes = change.operation == Operation::Delete;
+                let lacks = head.row.as_ref().is_some_and(|row| !deletes && !row.same_as(&change.row));
+                self.events.insert(change.event.clone(), (head.version, lacks));
+                let verdict = if lacks { Verdict::Merged } else { Verdict::Duplicate };
                 let server_row = head.row.clone().filter(|_| verdict == Verdict::Merged);
                 Answer { server_row, ..answer(verdict, head.version) }
             }
@@ -166,8 +168,8 @@ impl Hub {
             let server_row = head.and_then(|version| self.entry(version).row.clone());
             Answer { verdict, version: head, server_row }
         };
-        if let Some(stored) = self.events.get(&change.event).map(|id| self.entry(*id)) {
-            return Some(if stored.merged { with_head(Verdict::Merged) } else { answer(Verdict::Duplicate, stored.id) });
+        if let Some((id, merged)) = self.events.get(&change.event) {
+            return Some(if *merged { with_head(Verdict::Merged) } else { answer(Verdict::Duplicate, *id) });
         }
         let noted = self.conflicts.iter().any(|noted| noted.event == change.event);
         noted.then(|| with_head(Verdict::Conflict))
@@ -198,7 +200,7 @@ impl Hub {
         let id = self.head() + 1;
         let (event, key) = (change.event.clone(), change.key.clone());
         self.histories.entry(key.clone()).or_default().push(id);
-        self.events.insert(event.clone(), id);
+        self.events.insert(event.clone(), (id, merged));
         self.log.push(Entry { id, device, merged, event, key, row });
         id
     }
