@@ -49,6 +49,20 @@ async fn different_columns_merge_and_a_repeat_gets_the_same_answer() {
 }
 
 #[tokio::test]
+async fn a_copy_of_an_earlier_version_is_brought_up_to_date_and_asks_nobody() {
+    let shop = Shop::open().await;
+    let (a, b) = (shop.device("A").await, shop.device("B").await);
+    shop.push(&a, &[event("create", "1", None, &[], json!({ "id": 1, "price": 2 }))]).await;
+    shop.push(&a, &[event("update", "1", Some(1), &["price"], json!({ "id": 1, "price": 9 }))]).await;
+    let answer = shop.push(&b, &[event("create", "1", None, &[], json!({ "id": 1, "price": 2 }))]).await;
+    assert_eq!(verdicts(&answer), [verdict("merged", 2)]);
+    assert_eq!(answer["results"][0]["serverData"], json!({ "id": 1, "price": 9 }));
+    assert!(shop.conflicts().is_empty());
+    let answer = shop.push(&b, &[event("create", "1", None, &[], json!({ "id": 1, "price": 3 }))]).await;
+    assert_eq!(verdicts(&answer), [verdict("conflict", 2)]);
+}
+
+#[tokio::test]
 async fn of_two_values_for_one_column_the_later_arrival_wins_and_both_are_kept() {
     let shop = Shop::open().await;
     let (a, b) = (shop.device("A").await, shop.device("B").await);

@@ -28,6 +28,9 @@ fn check(case: &Case) {
     }
     if case.settled_before {
         eventually("both have sent it", || (shop.hub.number("SELECT count(*) FROM rows") == 6).then_some(()));
+        for register in [&a, &b] {
+            register.waits_for("in step", |status| status["full_sync"].is_null() && status["pending"] == 0);
+        }
         settle(&a, &b);
     }
     pos(&a.store).execute_batch(case.writes).unwrap_or_else(|error| panic!("{}: {error}", case.writes));

@@ -101,6 +101,21 @@ pub(super) fn row_at(tx: &Transaction, change: &PushChange, place: Place, versio
     Ok(None)
 }
 
+/// Whether the row once was like this, as far back as its history is walked.
+pub(super) fn was_once(tx: &Transaction, place: Place, row: &Row) -> rusqlite::Result<bool> {
+    let mut step = tx.prepare_cached("SELECT data, previous FROM change_log WHERE id = ?1")?;
+    let mut next = Some(place.version);
+    for _ in 0..HISTORY_WALKED_MAX {
+        let Some(id) = next else { return Ok(false) };
+        let (data, previous) = step.query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if parse(data)?.is_some_and(|then| then.same_as(row)) {
+            return Ok(true);
+        }
+        next = previous;
+    }
+    Ok(false)
+}
+
 /// A new entry of the log.
 pub(super) struct Entry<'a> {
     pub device_id: &'a str,

@@ -113,6 +113,12 @@ impl Push<'_> {
                 let merged = Head { version: id, by_same_device: true, row: Some(row) };
                 self.with_server_row(Verdict::Merged, Some(&merged), None)
             }
+            // A register that brings the row as it was before somebody changed it has only not heard of the change.
+            Decision::Conflict { .. }
+                if incoming.operation == Operation::Create && log::was_once(self.tx, place, &incoming.row)? =>
+            {
+                self.answer_duplicate(&head, &incoming)
+            }
             Decision::Conflict { reason } => {
                 self.note(place.version, &incoming, head.row.as_ref(), Outcome::Pending(reason))?;
                 self.with_server_row(Verdict::Conflict, Some(&head), Some(reason.to_owned()))
