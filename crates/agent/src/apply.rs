@@ -26,8 +26,8 @@ use crate::state::{marks as state_marks, outbox, shadow, upload};
 use crate::store::schema::{Schema, Table};
 use crate::store::{StoreError, journal, marks, open, rows, schema};
 
-/// The write lock is held about this long; committing comes on top.
-const LOCK_MAX: Duration = Duration::from_micros(3_500);
+/// The write lock is held about this long; committing comes on top, and both together should stay below 5 ms.
+const LOCK_MAX: Duration = Duration::from_micros(1_500);
 
 /// The POS gets at least this long between two transactions of ours.
 const YIELD_MIN: Duration = Duration::from_millis(1);
