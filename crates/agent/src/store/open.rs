@@ -80,7 +80,11 @@ impl StoreError {
                 Self::Full(path)
             }
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => Self::Denied(path),
-            _ => Self::Sqlite { path, source },
+            _ => {
+                let code = source.sqlite_error().map(|error| error.extended_code);
+                tracing::warn!(code, error = %source, "the store answers with an error");
+                Self::Sqlite { path, source }
+            }
         }
     }
 
@@ -125,7 +129,13 @@ fn capitalise(text: &str) -> String {
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
+/// A restore that copies over the store takes no longer than this between two writes.
+const COPY_PAUSE_MAX: Duration = Duration::from_secs(10);
+
 /// Checks what can be checked without opening the file.
+///
+/// Nothing but SQLite may ever open the store: on POSIX systems closing any handle of a file drops all locks that the process
+/// holds on it, also those of a transaction that another thread is in the middle of.
 pub fn check_file(path: &Path) -> Result<(), StoreError> {
     let Ok(info) = std::fs::metadata(path) else {
         return Err(StoreError::Missing(path.to_owned()));
@@ -133,32 +143,22 @@ pub fn check_file(path: &Path) -> Result<(), StoreError> {
     if !info.is_file() {
         return Err(StoreError::NotADatabase(path.to_owned()));
     }
-    if !is_whole(path, info.len()) {
+    // SQLite takes an empty file for a new database: what we wrote into it would replace what is being restored.
+    if info.len() == 0 {
         return Err(StoreError::Incomplete(path.to_owned()));
     }
     Ok(())
 }
 
-/// Whether the file is as long as its header says. A restore that copies over the file empties it first, and SQLite takes an
-/// empty file for a new database: what we wrote into it then would replace what is being restored.
-fn is_whole(path: &Path, length: u64) -> bool {
-    use std::io::Read;
-    let mut header = [0; 100];
-    if length == 0 {
-        return false;
+/// What SQLite said when the file was opened. A file that is being copied looks damaged until it is all there.
+fn opening_error(path: &Path, error: rusqlite::Error) -> StoreError {
+    let error = StoreError::from_sqlite(path, error);
+    let changed = std::fs::metadata(path).and_then(|info| info.modified()).ok();
+    let is_new = changed.is_some_and(|at| at.elapsed().is_ok_and(|age| age < COPY_PAUSE_MAX));
+    match error {
+        StoreError::Corrupt(path) if is_new => StoreError::Incomplete(path),
+        error => error,
     }
-    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
-    // What is no database is for SQLite to say; with a log the file may lag behind its header.
-    if read.is_err() || !header.starts_with(b"SQLite format 3\0") || log_path(path).metadata().is_ok_and(|log| log.len() > 0) {
-        return true;
-    }
-    let number = |at: usize| u64::from(u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]));
-    let page_size = match u64::from(u16::from_be_bytes([header[16], header[17]])) {
-        1 => 65_536,
-        size => size,
-    };
-    // The page count only holds where it was written together with the last change.
-    number(24) != number(92) || number(28) * page_size <= length
 }
 
 /// Checks that the file lies on a disk of this machine.
@@ -179,7 +179,7 @@ pub fn reader(path: &Path) -> Result<Connection, StoreError> {
         conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
         Ok(conn)
     };
-    open().map_err(|error| StoreError::from_sqlite(path, error))
+    open().map_err(|error| opening_error(path, error))
 }
 
 /// A connection that writes rows without firing anybody's triggers and without acting on foreign keys.
@@ -202,7 +202,7 @@ pub fn writer(path: &Path) -> Result<Connection, StoreError> {
         }
         Ok(conn)
     };
-    open().map_err(|error| StoreError::from_sqlite(path, error))
+    open().map_err(|error| opening_error(path, error))
 }
 
 /// Whether the store keeps a write-ahead log.
@@ -247,4 +247,33 @@ fn is_on_network_share(path: &Path) -> bool {
 #[cfg(not(any(target_os = "linux", windows)))]
 fn is_on_network_share(_path: &Path) -> bool {
     false
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    /// How many locks this process holds on the file, as the system counts them.
+    fn locks_on(path: &Path) -> usize {
+        let inode = format!(":{}", std::fs::metadata(path).unwrap().ino());
+        let process = std::process::id().to_string();
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().filter(|line| line.split(' ').any(|word| word.ends_with(&inode)) && line.contains(&process)).count()
+    }
+
+    #[test]
+    fn a_second_visit_leaves_the_locks_of_the_first_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t(a)").unwrap();
+        let first = writer(&path).unwrap();
+        first.execute_batch("BEGIN IMMEDIATE; INSERT INTO t VALUES (1)").unwrap();
+        let held = locks_on(&path);
+        assert!(held > 0, "a transaction in rollback mode holds locks");
+        drop(reader(&path).unwrap());
+        check_place(&path).unwrap();
+        assert_eq!(locks_on(&path), held);
+    }
 }
