@@ -8,6 +8,7 @@ pub mod config;
 pub mod diff;
 pub mod key;
 pub mod merge;
+pub mod policy;
 pub mod print;
 pub mod problem;
 pub mod row;
