@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tillsync_core::config::Config;
 use tillsync_core::problem::Problem;
 
+use crate::clock::now_ms;
 use crate::faults::{Ended, Faults};
 use crate::remote::Remote;
 use crate::state::shadow::Entity;
@@ -124,9 +124,4 @@ impl Agent {
         marks::set(state.conn(), marks::NOTICE_MS, now_ms())?;
         Ok(marks::set(state.conn(), marks::NOTICE, json)?)
     }
-}
-
-/// The wall clock, Unix milliseconds.
-pub fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as i64)
 }

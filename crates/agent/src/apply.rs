@@ -18,7 +18,8 @@ use tillsync_core::row::Row;
 use tillsync_core::sync::Applied;
 use tillsync_core::value::Value;
 
-use crate::agent::{Agent, AgentError, StoreSide, now_ms};
+use crate::agent::{Agent, AgentError, StoreSide};
+use crate::clock::now_ms;
 use crate::remote::Incoming;
 use crate::state::inbox::{self, Reason};
 use crate::state::shadow::Kept;

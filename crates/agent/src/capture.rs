@@ -14,7 +14,8 @@ use tillsync_core::row::Row;
 use tillsync_core::value::Value;
 use uuid::Uuid;
 
-use crate::agent::{Agent, AgentError, StoreSide, now_ms};
+use crate::agent::{Agent, AgentError, StoreSide};
+use crate::clock::now_ms;
 use crate::recover::Finding;
 use crate::state::shadow::{self, Kept};
 use crate::state::{marks, outbox, upload};

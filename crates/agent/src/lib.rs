@@ -8,6 +8,7 @@ pub mod apply;
 pub mod capture;
 pub mod claim;
 pub mod cli;
+pub mod clock;
 pub mod control;
 pub mod credentials;
 pub mod faults;

@@ -8,7 +8,8 @@ use tillsync_core::change::{Operation, Verdict};
 use tillsync_core::row::Row;
 use tillsync_core::sync::{Pushed, Trouble};
 
-use crate::agent::{Agent, AgentError, StoreSide, now_ms};
+use crate::agent::{Agent, AgentError, StoreSide};
+use crate::clock::now_ms;
 use crate::remote::{Answer, Outgoing, PushReply};
 use crate::state::outbox::{Entry, Standing};
 use crate::state::{inbox, marks, outbox, shadow};

@@ -10,7 +10,8 @@ use tillsync_core::sync::{Applied, Captured, Effect, Event, Pulled, Pushed, Sett
 use tillsync_core::wire::hub::WAIT_MS_MAX;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::agent::{Agent, AgentError, now_ms};
+use crate::agent::{Agent, AgentError};
+use crate::clock::now_ms;
 use crate::push::BATCH_MAX;
 use crate::state::{inbox, marks, outbox};
 

@@ -4,8 +4,9 @@
 use rusqlite::Connection;
 use tillsync_core::key::{entity_id, parse_entity_id};
 
-use crate::agent::{Agent, AgentError, StoreSide, now_ms};
+use crate::agent::{Agent, AgentError, StoreSide};
 use crate::capture::{Look, record_looks};
+use crate::clock::now_ms;
 use crate::state::{marks, shadow, upload};
 use crate::store::schema::Table;
 use crate::store::{open, rows};

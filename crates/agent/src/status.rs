@@ -8,7 +8,8 @@ use tillsync_core::status::{Facts, State, Summary, summarise};
 use tillsync_core::sync::Trouble;
 use tillsync_core::sync::retry::FAILURES_TO_TELL;
 
-use crate::agent::{Agent, AgentError, now_ms};
+use crate::agent::{Agent, AgentError};
+use crate::clock::now_ms;
 use crate::state::{inbox, marks, outbox, upload};
 use crate::store::{journal, open, schema};
 

@@ -12,7 +12,8 @@ use tillsync_core::row::Row;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::agent::{Agent, AgentError, StoreSide, now_ms};
+use crate::agent::{Agent, AgentError, StoreSide};
+use crate::clock::now_ms;
 use crate::push::{hold_server_row, settle_version};
 use crate::remote::{Answer, Outgoing};
 use crate::state::{marks, outbox, shadow, upload};

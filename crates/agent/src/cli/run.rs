@@ -6,9 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use tokio::sync::mpsc;
 
-use crate::agent::{Agent, now_ms};
+use crate::agent::Agent;
 use crate::claim::Claim;
 use crate::cli::context::Context;
+use crate::clock::now_ms;
 use crate::control::{self, Answer, Command};
 use crate::runtime::{Request, Runtime};
 use crate::state::marks;

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use crate::agent::now_ms;
 use crate::cli::context::Context;
+use crate::clock::now_ms;
 use crate::control::{Answer, Command};
 use crate::logs;
 use crate::status::Status;

@@ -163,7 +163,7 @@ fn parse_retry_after(text: &str) -> Option<i64> {
         return Some(seconds.clamp(0, 86_400) * 1000);
     }
     let date = jiff::fmt::rfc2822::parse(text.trim()).ok()?;
-    Some((date.timestamp().as_millisecond() - crate::agent::now_ms()).clamp(0, 86_400_000))
+    Some((date.timestamp().as_millisecond() - crate::clock::now_ms()).clamp(0, 86_400_000))
 }
 
 #[cfg(test)]
