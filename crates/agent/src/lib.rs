@@ -3,6 +3,8 @@
 //! No step calls the next: each writes a table, and [`runtime`] decides what is next by asking the sync machine of
 //! `tillsync-core`. What is deliberately not here: decisions (they are pure and live in the core), a server, a window.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod agent;
 pub mod apply;
 pub mod capture;

@@ -1,6 +1,6 @@
 //! The program `tillsync-hub`.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -16,7 +16,8 @@ async fn main() -> ExitCode {
     match cli.run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tillsync-hub: {error:#}");
+            // When that fails nobody is left to be told.
+            let _ = writeln!(std::io::stderr(), "tillsync-hub: {error:#}");
             ExitCode::FAILURE
         }
     }

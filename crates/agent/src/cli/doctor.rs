@@ -9,6 +9,7 @@ use tillsync_core::problem::Severity;
 use crate::agent::{Agent, AgentError};
 use crate::claim::Claim;
 use crate::cli::context::Context;
+use crate::cli::say::say;
 use crate::control::{Answer, Command};
 use crate::logs;
 use crate::remote::{PullQuery, PullReply};
@@ -30,7 +31,7 @@ pub fn doctor(context: &Context) -> anyhow::Result<ExitCode> {
     for problem in status.problems {
         report.add(problem);
     }
-    report.print();
+    report.print()?;
     let wrong = report.problems.iter().any(|problem| problem.severity > Severity::Info);
     Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -52,17 +53,18 @@ impl Report {
         }
     }
 
-    fn print(&self) {
+    fn print(&self) -> std::io::Result<()> {
         for (what, how) in &self.lines {
-            println!("{what:<9} {how}");
+            say!("{what:<9} {how}")?;
         }
         for problem in &self.problems {
             let mark = if problem.severity > Severity::Info { "!" } else { "-" };
-            println!("{mark} {}\n  {}", problem.text, problem.action);
+            say!("{mark} {}\n  {}", problem.text, problem.action)?;
         }
         if self.problems.iter().all(|problem| problem.severity == Severity::Info) {
-            println!("nothing needs attention");
+            say!("nothing needs attention")?;
         }
+        Ok(())
     }
 }
 
@@ -132,12 +134,12 @@ pub fn verify(context: &Context, accept_deletes: bool) -> anyhow::Result<ExitCod
         Some(_) => bail!("the running agent gave another answer than asked for"),
         None => scan_here(context, accept_deletes)?,
     };
-    println!("{} rows compared, {} differences found and queued", scan.rows, scan.added);
+    say!("{} rows compared, {} differences found and queued", scan.rows, scan.added)?;
     if scan.vanished > 0 {
-        println!(
+        say!(
             "{} rows have vanished from the store without a trace; if that is right, run `tillsync verify --accept-deletes`",
             scan.vanished
-        );
+        )?;
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
@@ -165,6 +167,6 @@ pub fn detach(context: &Context, force: bool) -> anyhow::Result<ExitCode> {
         );
     }
     agent.detach()?;
-    println!("the store is as it was without Tillsync; `tillsync init` sets it up again");
+    say!("the store is as it was without Tillsync; `tillsync init` sets it up again")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::agent::Agent;
 use crate::claim::Claim;
 use crate::cli::context::{Lock, default_config_path, default_state_dir, open_agent};
+use crate::cli::say::say;
 use crate::cli::{CredentialsArg, InitArgs, ProtocolArg, RoleArg};
 use crate::remote::RegisterReply;
 use crate::state::marks;
@@ -27,15 +28,15 @@ pub fn init(path: Option<PathBuf>, args: &InitArgs) -> anyhow::Result<ExitCode> 
     refuse_another_store(&agent)?;
     agent.claim(if args.take_over { Claim::Any } else { Claim::Copies }).map_err(|error| explain(&error))?;
     write_config(&path, &config)?;
-    println!("config     {}", path.display());
+    say!("config     {}", path.display())?;
     register(&agent, args.enroll_token.as_deref())?;
     agent.set_up().map_err(|error| explain(&error))?;
     let store = agent.store();
-    println!("store      {} ({} tables sync)", config.store.display(), store.schema.tables.len());
+    say!("store      {} ({} tables sync)", config.store.display(), store.schema.tables.len())?;
     for refused in &store.schema.refused {
-        println!("           {} does not sync: {}", refused.table, refused.reason);
+        say!("           {} does not sync: {}", refused.table, refused.reason)?;
     }
-    println!("ready      start the agent with `tillsync run --config {}`", path.display());
+    say!("ready      start the agent with `tillsync run --config {}`", path.display())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -138,7 +139,7 @@ fn refuse_another_store(agent: &Agent) -> anyhow::Result<()> {
         );
     }
     if let Some(server) = server.filter(|server| *server != agent.config.server) {
-        println!("note       the server changes from {server} to {}; the whole store will be sent there", agent.config.server);
+        say!("note       the server changes from {server} to {}; the whole store will be sent there", agent.config.server)?;
     }
     Ok(marks::set(state.conn(), marks::STORE, now)?)
 }
@@ -181,7 +182,7 @@ fn register(agent: &Agent, token: Option<&str>) -> anyhow::Result<()> {
                 "this register is enrolled as {device_id}, but {why}; run `tillsync init` with --enroll-token to get a new key"
             )
         })?;
-        println!("device     {device_id} (enrolled before)");
+        say!("device     {device_id} (enrolled before)")?;
         return Ok(());
     }
     agent.remote.credentials().probe().map_err(anyhow::Error::msg)?;
@@ -199,7 +200,7 @@ fn register(agent: &Agent, token: Option<&str>) -> anyhow::Result<()> {
         RegisterReply::Registered { device_id, key } => {
             agent.remote.credentials().write(&device_id, &key).map_err(anyhow::Error::msg)?;
             agent.enrolled(&device_id)?;
-            println!("device     {device_id} (enrolled at {})", agent.config.server);
+            say!("device     {device_id} (enrolled at {})", agent.config.server)?;
             Ok(())
         }
         RegisterReply::TokenNeeded(why) => bail!("{} refuses to enrol this register: {why}", agent.config.server),

@@ -8,6 +8,7 @@ mod doctor;
 mod init;
 mod outbox;
 mod run;
+mod say;
 mod show;
 mod sync;
 
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cli::context::Context;
+use crate::cli::say::complain;
 
 #[derive(Parser)]
 #[command(name = "tillsync", version, about = "Keeps a shop's registers and its cloud in step")]
@@ -175,7 +177,7 @@ pub fn main() -> ExitCode {
     match dispatch(cli) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            complain!("error: {error:#}");
             ExitCode::FAILURE
         }
     }

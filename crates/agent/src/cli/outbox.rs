@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::agent::Agent;
 use crate::cli::context::Context;
+use crate::cli::say::say;
 use crate::state::inbox;
 use crate::state::outbox::{self, Entry, Standing};
 
@@ -38,20 +39,13 @@ pub fn list(context: &Context, parked: bool, json: bool) -> anyhow::Result<ExitC
     let mut lines: Vec<Line<'_>> = entries.iter().map(line).collect();
     lines.extend(held.iter().filter(|entry| entry.reason != inbox::Reason::Local).map(incoming_line));
     if json {
-        println!("{}", serde_json::to_string_pretty(&lines)?);
+        say!("{}", serde_json::to_string_pretty(&lines)?)?;
     } else if lines.is_empty() {
-        println!("{}", if parked { "nothing is parked" } else { "nothing waits" });
+        say!("{}", if parked { "nothing is parked" } else { "nothing waits" })?;
     }
     for line in lines.iter().filter(|_| !json) {
         let id = line.id.map_or_else(|| "-".to_owned(), |id| id.to_string());
-        println!(
-            "{id:>8}  {:<9} {:<8} {} {}  {}",
-            line.state,
-            line.operation,
-            line.entity,
-            line.key,
-            line.reason.unwrap_or_default()
-        );
+        say!("{id:>8}  {:<9} {:<8} {} {}  {}", line.state, line.operation, line.entity, line.key, line.reason.unwrap_or_default())?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -90,7 +84,7 @@ pub fn retry(context: &Context, id: i64) -> anyhow::Result<ExitCode> {
     stuck(&agent, id)?;
     outbox::set_standing(agent.state().conn(), id, Standing::Waiting, None)?;
     context.nudge();
-    println!("change {id} is sent again with the next sync");
+    say!("change {id} is sent again with the next sync")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -100,7 +94,7 @@ pub fn discard(context: &Context, id: i64) -> anyhow::Result<ExitCode> {
     let folder = context.config.state_dir.join("discarded");
     let export = agent.discard(&entry, &folder)?;
     context.nudge();
-    println!("change {id} is given up; a copy is in {}", export.display());
+    say!("change {id} is given up; a copy is in {}", export.display())?;
     Ok(ExitCode::SUCCESS)
 }
 

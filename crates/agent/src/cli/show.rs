@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::cli::context::Context;
+use crate::cli::say::say;
 use crate::clock::now_ms;
 use crate::control::{Answer, Command};
 use crate::logs;
@@ -15,28 +16,29 @@ pub fn status(context: &Context, json: bool) -> anyhow::Result<ExitCode> {
         _ => context.agent()?.status(context.is_running())?,
     };
     if json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
+        say!("{}", serde_json::to_string_pretty(&status)?)?;
     } else {
-        print(&status);
+        print(&status)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(status: &Status) {
-    println!("{}", status.sentence);
-    println!("  register   {}", status.name);
-    println!("  store      {}", status.store.display());
-    println!("  server     {}", status.server);
-    println!("  pending    {}", with_age(status.pending, status.oldest_pending_ms));
-    println!("  parked     {}", status.parked);
-    println!("  conflicts  {}", status.conflicts);
-    println!("  last sync  {}", status.last_sync_ms.map_or_else(|| "never".to_owned(), ago));
+fn print(status: &Status) -> std::io::Result<()> {
+    say!("{}", status.sentence)?;
+    say!("  register   {}", status.name)?;
+    say!("  store      {}", status.store.display())?;
+    say!("  server     {}", status.server)?;
+    say!("  pending    {}", with_age(status.pending, status.oldest_pending_ms))?;
+    say!("  parked     {}", status.parked)?;
+    say!("  conflicts  {}", status.conflicts)?;
+    say!("  last sync  {}", status.last_sync_ms.map_or_else(|| "never".to_owned(), ago))?;
     if let Some(full) = status.full_sync {
-        println!("  full sync  {} of {} rows", full.done, full.total);
+        say!("  full sync  {} of {} rows", full.done, full.total)?;
     }
     for problem in &status.problems {
-        println!("  - {} {}", problem.text, problem.action);
+        say!("  - {} {}", problem.text, problem.action)?;
     }
+    Ok(())
 }
 
 fn with_age(count: u64, oldest_ms: Option<i64>) -> String {
@@ -57,10 +59,10 @@ fn ago(unix_ms: i64) -> String {
 
 pub fn logs(context: &Context, lines: usize, path: bool) -> anyhow::Result<ExitCode> {
     if path {
-        println!("{}", logs::folder(&context.config.state_dir).display());
+        say!("{}", logs::folder(&context.config.state_dir).display())?;
     } else {
         for line in logs::tail(&context.config.state_dir, lines)? {
-            println!("{line}");
+            say!("{line}")?;
         }
     }
     Ok(ExitCode::SUCCESS)

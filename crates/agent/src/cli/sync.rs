@@ -13,6 +13,7 @@ use crate::agent::Agent;
 use crate::claim::Claim;
 use crate::cli::context::Context;
 use crate::cli::run::REQUESTS_MAX;
+use crate::cli::say::{complain, say};
 use crate::control::{Answer, Command, Ended};
 use crate::logs;
 use crate::runtime::{Request, Runtime};
@@ -79,7 +80,7 @@ async fn draw_progress(agent: Arc<Agent>) {
             bar.set_length(full.total);
             bar.set_position(full.done);
         } else if tick % LINE_EVERY == 0 {
-            eprintln!("{} of {} rows", full.done, full.total);
+            complain!("{} of {} rows", full.done, full.total);
         }
     }
 }
@@ -88,20 +89,20 @@ fn report(ended: &Ended, status: &Status) -> anyhow::Result<ExitCode> {
     let stuck = status.parked + status.conflicts;
     match ended {
         Ended::Settled if stuck > 0 => {
-            println!("{stuck} waiting for a person; see `tillsync outbox --parked`");
+            say!("{stuck} waiting for a person; see `tillsync outbox --parked`")?;
             Ok(ExitCode::from(NEEDS_A_PERSON))
         }
         Ended::Settled => {
-            println!("Up to date");
+            say!("Up to date")?;
             Ok(ExitCode::SUCCESS)
         }
         Ended::Paused => bail!("syncing is paused; run `tillsync resume` first"),
         Ended::Unreachable(why) => {
-            eprintln!("{} was not reached: {why}. {} changes are kept and sent later.", status.server, status.pending);
+            complain!("{} was not reached: {why}. {} changes are kept and sent later.", status.server, status.pending);
             Ok(ExitCode::from(UNREACHABLE))
         }
         Ended::NotAuthorised(why) => {
-            eprintln!("{} refuses this register: {why}. {} changes are kept.", status.server, status.pending);
+            complain!("{} refuses this register: {why}. {} changes are kept.", status.server, status.pending);
             Ok(ExitCode::from(NOT_AUTHORISED))
         }
         Ended::Failed(problem) => bail!("{} {}", problem.text, problem.action),

@@ -63,6 +63,18 @@ fn program(folder: &Path, arguments: &[&str]) -> Command {
 }
 
 #[test]
+fn a_command_whose_reader_has_gone_ends_quietly() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in ["enroll-token", "admin-key"] {
+        let (reader, unread) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = program(folder.path(), &[command]).stdout(unread).stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success() && !said.contains("pipe"), "{command}: {said}");
+    }
+}
+
+#[test]
 fn a_killed_hub_has_everything_that_it_confirmed() {
     let folder = tempfile::tempdir().unwrap();
     let hub = Process::start(folder.path());

@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use serde_json::Value;
 
-use super::support::{Register, Shop, content, count, open, pos, rows, same};
+use super::support::{Register, Running, Shop, content, count, end, eventually, open, pos, rows, same, unread};
 
 const SCHEMA: &str = "CREATE TABLE sales(id TEXT PRIMARY KEY, cents INTEGER, note TEXT)";
 
@@ -297,4 +297,43 @@ fn status_has_every_promised_field() {
     a.tillsync(&["status"]).said(0, &["up to date", "pending    0"]);
     a.tillsync(&["outbox"]).said(0, &["nothing waits"]);
     a.tillsync(&["logs"]).said(0, &["pushed"]);
+}
+
+#[test]
+fn a_command_whose_reader_has_gone_does_its_work_and_says_nothing_more() {
+    let shop = Shop::open();
+    let (a, _) = shop.pair(SCHEMA, "INSERT INTO sales VALUES ('1', 1, NULL)");
+    let check = |arguments: &[&str], code: i32| {
+        let ended = end(a.command(arguments).stdout(unread()));
+        assert_eq!((ended.code, ended.err.as_str()), (code, ""), "{arguments:?}");
+        assert_eq!(end(a.command(arguments).stdout(unread()).stderr(unread())).code, code, "{arguments:?}");
+    };
+    check(&["status"], 0);
+    check(&["status", "--json"], 0);
+    check(&["outbox"], 0);
+    check(&["outbox", "--json"], 0);
+    check(&["logs"], 0);
+    check(&["logs", "--path"], 0);
+    check(&["verify"], 0);
+    check(&["doctor"], a.tillsync(&["doctor"]).code);
+    pos(&a.store).execute_batch("UPDATE sales SET cents = 2").unwrap();
+    check(&["sync"], 0);
+    assert_eq!(a.status()["pending"], 0);
+    let (store, state) = (a.store.to_str().unwrap(), a.state.to_str().unwrap());
+    check(&["init", "--store", store, "--server", &shop.hub.url, "--state-dir", state, "--credentials", "file"], 0);
+    assert_eq!(end(a.command(&["outbox", "retry", "4711"]).stderr(unread())).code, 1, "it cannot even complain");
+}
+
+#[test]
+fn an_agent_whose_log_nobody_reads_goes_on() {
+    let shop = Shop::open();
+    let (a, b) = shop.pair(SCHEMA, "INSERT INTO sales VALUES ('1', 1, NULL)");
+    let mut agent = Running::start_unheard(&mut a.command(&["run"]));
+    eventually("the agent answers", || a.state.join("control.sock").exists().then_some(()));
+    pos(&a.store).execute_batch("UPDATE sales SET cents = 2").unwrap();
+    a.sync();
+    assert!(agent.is_alive());
+    assert_eq!(agent.stop(), 0);
+    b.sync();
+    same(&a.store, &b.store);
 }

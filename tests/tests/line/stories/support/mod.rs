@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 pub use hub::Hub;
 pub use network::{Network, Way, Web};
-pub use programs::{Ended, Running, end, program, shell};
+pub use programs::{Ended, Running, end, program, shell, unread};
 pub use register::Register;
 pub use store::{content, count, open, pos, rows, same, text};
 pub use wait::eventually;

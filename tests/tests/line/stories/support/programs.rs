@@ -1,6 +1,7 @@
 //! The built programs, and processes that never outlive their test.
 
 use std::fs::File;
+use std::io::PipeWriter;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -54,6 +55,13 @@ pub fn end(command: &mut Command) -> Ended {
     Ended { code: status.code().unwrap_or(-1), out: text(stdout), err: text(stderr) }
 }
 
+/// A pipe that nobody reads.
+pub fn unread() -> PipeWriter {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer
+}
+
 /// Runs a line in the shell.
 #[track_caller]
 pub fn shell(line: &str) -> Ended {
@@ -70,6 +78,13 @@ impl Running {
     pub fn start(command: &mut Command, printed: &Path) -> Self {
         let file = File::options().create(true).append(true).open(printed).unwrap();
         let child = command.stdin(Stdio::piped()).stdout(file.try_clone().unwrap()).stderr(file).spawn();
+        Self(child.unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
+    /// Starts a command that nobody listens to.
+    #[track_caller]
+    pub fn start_unheard(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::piped()).stdout(unread()).stderr(unread()).spawn();
         Self(child.unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 
