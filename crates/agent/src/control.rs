@@ -61,6 +61,8 @@ pub enum Command {
     Resume,
     /// Look at the outbox again.
     Look,
+    /// Read the config file again.
+    Reload,
     /// Compare store and shadow.
     Scan {
         /// Believe any number of vanished rows.
@@ -183,6 +185,7 @@ async fn answer(command: Command, agent: &Arc<Agent>, requests: &mpsc::Sender<Re
         Command::Pause { until_ms } => Request::Pause { until_ms },
         Command::Resume => Request::Resume,
         Command::Look => Request::Look,
+        Command::Reload => Request::Reload,
         Command::Stop => Request::Stop,
     };
     match requests.send(request).await {

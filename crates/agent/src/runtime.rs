@@ -64,8 +64,19 @@ pub enum Request {
     Resume,
     /// Look at the outbox again: a person moved something there.
     Look,
+    /// Come to an end so that the caller can go on with another config.
+    Reload,
     /// Stop, after a last try to send what is there.
     Stop,
+}
+
+/// Why the loop came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was asked to stop, or nobody is left who could ask for anything.
+    Stopped,
+    /// It is to begin anew with the config as it is now.
+    Reload,
 }
 
 struct Waiter {
@@ -131,10 +142,10 @@ impl Runtime {
         self.hint_sender.clone()
     }
 
-    /// Runs until a stop is requested, or every requester is gone.
-    pub async fn run(mut self, mut requests: mpsc::Receiver<Request>) -> Result<(), AgentError> {
+    /// Runs until a stop or a new beginning is requested, or every requester is gone.
+    pub async fn run(mut self, mut requests: mpsc::Receiver<Request>) -> Result<End, AgentError> {
         self.begin()?;
-        loop {
+        let end = loop {
             self.start_effects();
             self.answer_waiters();
             let wakeup = self.wakeup();
@@ -142,16 +153,17 @@ impl Runtime {
                 Some(hint) = self.hints.recv() => self.sync.handle(hint, now_ms()),
                 Some(done) = self.done.recv() => self.finish_effect(done)?,
                 request = requests.recv() => match request {
-                    None | Some(Request::Stop) => break,
+                    None | Some(Request::Stop) => break End::Stopped,
+                    Some(Request::Reload) => break End::Reload,
                     Some(request) => self.take_request(request)?,
                 },
                 () = tokio::time::sleep(wakeup) => self.tidy_up(),
             }
-        }
+        };
         if tokio::time::timeout(DRAIN, self.drain()).await.is_err() {
             tracing::info!("stopped with changes still to send; they are kept");
         }
-        Ok(())
+        Ok(end)
     }
 
     fn begin(&mut self) -> Result<(), AgentError> {
@@ -277,7 +289,7 @@ impl Runtime {
                 self.sync.handle(Event::Resume, now);
             }
             Request::Look => self.sync.handle(Event::Asked, now),
-            Request::Stop => {}
+            Request::Reload | Request::Stop => {}
         }
         Ok(())
     }

@@ -1,9 +1,17 @@
 //! The config file: raw TOML in, a finished [`Config`] out. A `Config` that exists is valid.
 
+mod edit;
+mod table;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use crate::policy::Policies;
+
+pub use edit::{TableChange, edit_table, merge_into};
+pub use table::{Direction, Key, LeftOut, Merge, Table, is_flip_flag, is_secret};
 
 /// The default time between two looks for work.
 pub const INTERVAL_MS: i64 = 30_000;
@@ -51,37 +59,6 @@ pub enum Capture {
     Triggers,
     /// The store is compared with the shadow, for stores whose vendor forbids triggers.
     Scan,
-}
-
-/// How identities of rows come about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Key {
-    /// The key means the same row on every register.
-    #[default]
-    Global,
-}
-
-/// What the shadow keeps of a table's columns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Merge {
-    /// A print per column: an update names the columns that changed, and two registers may change different ones.
-    Field,
-    /// One print per row, for tables whose rows are written once.
-    Row,
-}
-
-/// Settings of one table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Table {
-    /// How identities come about.
-    #[serde(default)]
-    pub key: Key,
-    /// What the shadow keeps; chosen from the schema when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub merge: Option<Merge>,
 }
 
 /// The config.
@@ -148,6 +125,9 @@ pub enum ConfigError {
     /// The name is empty.
     #[error("name is empty; give the register a name that people know, like \"Till 3\"")]
     Name,
+    /// Settings of a table contradict each other.
+    #[error("{0}")]
+    Table(String),
     /// The interval is out of range.
     #[error("interval_ms = {0} is too short; use at least {INTERVAL_MS_MIN}")]
     Interval(i64),
@@ -195,7 +175,26 @@ impl Config {
         if self.interval_ms < INTERVAL_MS_MIN {
             return Err(ConfigError::Interval(self.interval_ms));
         }
+        self.check_tables()?;
         Ok(self)
+    }
+
+    fn check_tables(&self) -> Result<(), ConfigError> {
+        let mut entities: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut names: BTreeMap<String, &str> = BTreeMap::new();
+        for (name, table) in &self.tables {
+            if let Some(other) = names.insert(name.to_ascii_lowercase(), name) {
+                return Err(ConfigError::Table(format!("tables.{other} and tables.{name} are the same table; keep one of them")));
+            }
+            if let Some(wrong) = table.contradiction(name) {
+                return Err(ConfigError::Table(wrong));
+            }
+            if let Some(other) = entities.insert(self.entity_of(name), name) {
+                let entity = self.entity_of(name);
+                return Err(ConfigError::Table(format!("tables.{other} and tables.{name} both have the entity \"{entity}\"")));
+            }
+        }
+        Ok(())
     }
 
     /// Whether a table takes part.
@@ -205,8 +204,19 @@ impl Config {
     }
 
     /// The settings of a table.
-    pub fn table(&self, name: &str) -> Table {
-        self.tables.iter().find(|(table, _)| table.eq_ignore_ascii_case(name)).map(|(_, settings)| *settings).unwrap_or_default()
+    pub fn table(&self, name: &str) -> &Table {
+        self.tables.iter().find(|(table, _)| table.eq_ignore_ascii_case(name)).map_or(&table::PLAIN, |(_, settings)| settings)
+    }
+
+    /// A table's name on the wire.
+    pub fn entity_of<'a>(&'a self, table: &'a str) -> &'a str {
+        self.table(table).entity.as_deref().unwrap_or(table)
+    }
+
+    /// The policies of all tables that have any, by entity.
+    pub fn policies(&self) -> Policies {
+        let merged = self.tables.iter().map(|(name, table)| (self.entity_of(name).to_owned(), table.merging()));
+        merged.filter(|(_, merging)| !merging.is_default()).collect()
     }
 }
 
@@ -231,6 +241,16 @@ mod tests {
     }
 
     #[test]
+    fn a_table_has_its_settings_or_the_usual_ones() {
+        let table = "[tables.Sales]\nkey = 'register'\nentity = 'invoices'\npolicy = 'server'\nfilter = 'store_id = 367'\n";
+        let config = Config::parse(&format!("{PLAIN}{table}")).unwrap();
+        assert_eq!((config.table("sales").key, config.table("lines").key), (Key::Register, Key::Global));
+        assert_eq!((config.entity_of("sales"), config.entity_of("lines")), ("invoices", "lines"));
+        assert_eq!(config.policies().keys().collect::<Vec<_>>(), ["invoices"]);
+        assert_eq!(Config::parse(&toml::to_string(&config).unwrap()).unwrap(), config);
+    }
+
+    #[test]
     fn what_is_wrong_is_said() {
         let check = |text: &str, expected: &str| {
             let error = Config::parse(text).unwrap_err().to_string();
@@ -242,5 +262,18 @@ mod tests {
         check(&format!("{PLAIN}interval_ms = 5\n"), "too short");
         check(&format!("{PLAIN}sever = 'x'\n"), "sever");
         check("store = 'pos.db'", "missing field");
+        let table = |settings: &str, expected: &str| check(&format!("{PLAIN}[tables.t]\n{settings}\n"), expected);
+        table("key = 'uuid'", "unknown variant");
+        table("polcy = 'server'", "polcy");
+        table("entity = ''", "entity is empty");
+        table("filter = ' '", "filter is empty");
+        table("exclude = ['a']\nignore = ['A']", "in exclude and in ignore");
+        table("exclude = ['a']\ncolumns = { a = 'sum' }", "a has a rule");
+        table("ignore = ['a']\nreferences = { a = 'sales' }", "a refers");
+        table("merge = 'row'\ncolumns = { a = 'sum' }", "no column can have a rule");
+        table("detect = 'timestamp'", "needs timestamp_column");
+        table("timestamp_column = 'a'", "only read with");
+        table("[tables.T]", "the same table");
+        table("[tables.u]\nentity = 't'", "both have the entity");
     }
 }

@@ -137,6 +137,16 @@ impl Problem {
         )
     }
 
+    /// The config says something about a table that does not fit the store.
+    pub fn settings(what: &str) -> Self {
+        Self::new(
+            "settings",
+            Severity::Attention,
+            format!("The config does not fit the store: {what}."),
+            "Correct it with `tillsync tables set` or in the config; `tillsync tables` shows what is there.",
+        )
+    }
+
     /// The journal was missing and has been put back.
     pub fn journal_lost(what: &str) -> Self {
         Self::new(

@@ -60,6 +60,7 @@ impl Slice<'_> {
         }
         let Some(touched) = self.touched(&tx)? else { return Ok(Together::CaptureFirst) };
         let mut merged = Vec::with_capacity(self.arriving.len());
+        let mut left_out = Vec::with_capacity(self.arriving.len());
         for arriving in self.arriving {
             let (Some(table), Some(row)) = (self.schema.table(&arriving.change.entity), &arriving.row) else {
                 return Ok(Together::InTheWay(merged.len()));
@@ -69,6 +70,7 @@ impl Slice<'_> {
             for (name, value) in row.iter() {
                 whole.set(name, value.clone());
             }
+            left_out.push(rows::read_left_out(&tx, table, &arriving.values)?);
             rows::delete(&tx, table, &arriving.values)?;
             merged.push(Arriving {
                 change: arriving.change.clone(),
@@ -82,6 +84,9 @@ impl Slice<'_> {
             match self.write_row(&tx, arriving, &touched)? {
                 Outcome::Held(..) => return Ok(Together::InTheWay(place)),
                 outcome => outcomes.push((place, outcome)),
+            }
+            if let Some(table) = self.schema.table(&arriving.change.entity) {
+                rows::put_left_out(&tx, table, &arriving.values, &left_out[place])?;
             }
         }
         tx.commit()?;

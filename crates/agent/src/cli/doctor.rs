@@ -15,7 +15,7 @@ use crate::logs;
 use crate::remote::{PullQuery, PullReply};
 use crate::scan::Scan;
 use crate::state::{marks, outbox};
-use crate::store::{install, open, schema};
+use crate::store::{install, open, schema, settings};
 
 pub fn doctor(context: &Context) -> anyhow::Result<ExitCode> {
     let agent = context.agent()?;
@@ -74,6 +74,7 @@ fn check_store(agent: &Agent, report: &mut Report) {
         let wrap = |error| agent.store_error(error);
         let mut schema = schema::read(&conn, &agent.config).map_err(wrap)?;
         let mut problems = Vec::new();
+        problems.extend(settings::complaints(&conn, &agent.config).map_err(wrap)?.iter().map(|what| Problem::settings(what)));
         let wal = open::is_wal(&conn).map_err(wrap)?;
         if !wal {
             problems.push(Problem::rollback_journal());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use tillsync_core::config::{Config, Credentials, Role, Table};
+use tillsync_core::config::{Config, Credentials, Role, Table, TableChange, edit_table, merge_into};
 use tillsync_core::wire::hub::RegisterRequest;
 use uuid::Uuid;
 
@@ -12,10 +12,10 @@ use crate::agent::Agent;
 use crate::claim::Claim;
 use crate::cli::context::{Lock, default_config_path, default_state_dir, open_agent};
 use crate::cli::say::say;
-use crate::cli::{CredentialsArg, InitArgs, ProtocolArg, RoleArg};
+use crate::cli::{CredentialsArg, InitArgs, ProtocolArg, RoleArg, tables};
 use crate::remote::RegisterReply;
 use crate::state::marks;
-use crate::store::{open, schema};
+use crate::store::{open, schema, settings};
 
 pub fn init(path: Option<PathBuf>, args: &InitArgs) -> anyhow::Result<ExitCode> {
     let path = std::path::absolute(path.map_or_else(default_config_path, Ok)?)?;
@@ -85,7 +85,8 @@ fn make_config(path: &Path, args: &InitArgs) -> anyhow::Result<Config> {
         config.include_tables = Some(tables.clone());
     }
     for (table, key) in &args.key {
-        config.tables.entry(table.clone()).or_insert_with(Table::default).key = *key;
+        let known = config.tables.keys().find(|known| known.eq_ignore_ascii_case(table)).cloned();
+        config.tables.entry(known.unwrap_or_else(|| table.clone())).or_insert_with(Table::default).key = *key;
     }
     Ok(config)
 }
@@ -97,7 +98,7 @@ fn machine_name() -> String {
 }
 
 fn check_store(config: &Config) -> anyhow::Result<()> {
-    let check = || -> Result<schema::Schema, crate::store::StoreError> {
+    let check = || -> Result<(schema::Schema, Vec<String>), crate::store::StoreError> {
         let conn = open::writer(&config.store)?;
         let wrap = |error| crate::store::StoreError::from_sqlite(&config.store, error);
         // A quick look at every page; a damaged store is found now and not in the middle of a sale.
@@ -105,15 +106,11 @@ fn check_store(config: &Config) -> anyhow::Result<()> {
         if verdict != "ok" {
             return Err(crate::store::StoreError::Corrupt(config.store.clone()));
         }
-        schema::read(&conn, config).map_err(wrap)
+        Ok((schema::read(&conn, config).map_err(wrap)?, settings::complaints(&conn, config).map_err(wrap)?))
     };
-    let schema = check().map_err(|error| explain(&error.into()))?;
-    for wanted in config.include_tables.iter().flatten().chain(config.tables.keys()) {
-        let there = schema.tables.iter().map(|table| &table.name).chain(schema.refused.iter().map(|refused| &refused.table));
-        if !there.clone().any(|table| table.eq_ignore_ascii_case(wanted)) {
-            let names: Vec<&str> = there.map(String::as_str).collect();
-            bail!("the store has no table {wanted}; it has {}", names.join(", "));
-        }
+    let (schema, complaints) = check().map_err(|error| explain(&error.into()))?;
+    if let Some(complaint) = complaints.first() {
+        bail!("{complaint}");
     }
     if schema.tables.is_empty() {
         let reasons: Vec<String> = schema.refused.iter().map(|refused| format!("{}: {}", refused.table, refused.reason)).collect();
@@ -145,19 +142,25 @@ fn refuse_another_store(agent: &Agent) -> anyhow::Result<()> {
 }
 
 fn write_config(path: &Path, config: &Config) -> anyhow::Result<()> {
-    if std::fs::read_to_string(path).is_ok_and(|text| Config::parse(&text).is_ok_and(|there| there == *config)) {
-        return Ok(());
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) if Config::parse(&text).is_ok_and(|there| there == *config) => return Ok(()),
+        Ok(text) => with_keys(merge_into(&text, config)?, config)?,
+        Err(_) => {
+            let text = toml::to_string(config).context("the config cannot be written as TOML")?;
+            format!("# Tillsync's config; made by `tillsync init`. The API key is not here.\n\n{text}")
+        }
+    };
+    tables::write_file(path, &text)
+}
+
+/// What arguments said about keys, in a text that is there already.
+fn with_keys(mut text: String, config: &Config) -> anyhow::Result<String> {
+    for (table, settings) in &config.tables {
+        if Config::parse(&text)?.table(table).key != settings.key {
+            text = edit_table(&text, table, &TableChange { key: Some(settings.key), ..TableChange::default() })?;
+        }
     }
-    let text = toml::to_string_pretty(config).context("the config cannot be written as TOML")?;
-    let text = format!("# Tillsync's config; made by `tillsync init`. The API key is not here.\n\n{text}");
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
-    }
-    // Written beside and renamed, so that a power cut leaves the old config or the new one.
-    let beside = path.with_extension("toml.new");
-    std::fs::write(&beside, text)
-        .and_then(|()| std::fs::rename(&beside, path))
-        .with_context(|| format!("the config {} cannot be written", path.display()))
+    Ok(text)
 }
 
 fn register(agent: &Agent, token: Option<&str>) -> anyhow::Result<()> {

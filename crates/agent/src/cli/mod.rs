@@ -11,11 +11,14 @@ mod run;
 mod say;
 mod show;
 mod sync;
+mod tables;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tillsync_core::config::{Direction, Key};
+use tillsync_core::policy::Rule;
 
 use crate::cli::context::Context;
 use crate::cli::say::complain;
@@ -50,6 +53,8 @@ enum Command {
     },
     /// List changes that wait, or handle one that the server refused
     Outbox(OutboxArgs),
+    /// List how each table syncs, or change it
+    Tables(TablesArgs),
     /// Stop sending and fetching; changes are still captured
     Pause {
         /// For how long, such as 30m or 1h [default: until `resume`]
@@ -112,9 +117,9 @@ struct InitArgs {
     /// Only these tables sync
     #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
     tables: Option<Vec<String>>,
-    /// How a table's key is meant, such as products=global
-    #[arg(long, value_name = "TABLE=global", value_parser = parse_key)]
-    key: Vec<(String, tillsync_core::config::Key)>,
+    /// How a table's key is meant, such as sales=register [default: proposed from schema and data]
+    #[arg(long, value_name = "TABLE=KIND", value_parser = tables::parse_key)]
+    key: Vec<(String, Key)>,
     /// Take over a store whose other agent is gone for good
     #[arg(long)]
     take_over: bool,
@@ -163,11 +168,83 @@ enum OutboxAction {
     },
 }
 
-fn parse_key(text: &str) -> Result<(String, tillsync_core::config::Key), String> {
-    match text.split_once('=') {
-        Some((table, "global")) if !table.is_empty() => Ok((table.to_owned(), tillsync_core::config::Key::Global)),
-        Some((_, other)) => Err(format!("`{other}` is not a kind of key that this version knows; use `global`")),
-        None => Err("write it like products=global".to_owned()),
+#[derive(Args)]
+struct TablesArgs {
+    #[command(subcommand)]
+    action: Option<TablesAction>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum TablesAction {
+    /// Change how a table syncs; the config keeps its comments, and a running agent goes on with the change
+    Set(TablesSetArgs),
+}
+
+#[derive(Args)]
+struct TablesSetArgs {
+    /// The table
+    table: String,
+    /// How its key is meant
+    #[arg(long, value_enum)]
+    key: Option<KeyArg>,
+    /// What happens where two registers gave a column two values
+    #[arg(long, value_name = "P", value_parser = ["latest", "server", "client", "manager", "manual", "sum", "field", "json", "fill"])]
+    policy: Option<String>,
+    /// The rule of one column: latest, server, client, manager, manual, sum, json or fill
+    #[arg(long, value_name = "COL=RULE", value_parser = tables::parse_rule)]
+    column: Vec<(String, Rule)>,
+    /// Which way its rows go
+    #[arg(long, value_enum)]
+    direction: Option<DirectionArg>,
+    /// Columns that never leave the register, beside secrets; "" excludes nothing, not even secrets
+    #[arg(long, value_name = "COL,...")]
+    exclude: Option<String>,
+    /// Columns that are each register's own, beside flip flags; "" ignores nothing
+    #[arg(long, value_name = "COL,...")]
+    ignore: Option<String>,
+    /// Only rows that meet this condition sync; "" takes it away
+    #[arg(long, value_name = "SQL")]
+    filter: Option<String>,
+    /// Its name on the wire; "" takes it away
+    #[arg(long, value_name = "NAME")]
+    entity: Option<String>,
+    /// A reference that the schema does not declare, such as sale_id=sales
+    #[arg(long, value_name = "COL=TABLE", value_parser = tables::parse_pair)]
+    reference: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum KeyArg {
+    Global,
+    Register,
+}
+
+impl From<KeyArg> for Key {
+    fn from(arg: KeyArg) -> Self {
+        match arg {
+            KeyArg::Global => Self::Global,
+            KeyArg::Register => Self::Register,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum DirectionArg {
+    Both,
+    Push,
+    Pull,
+}
+
+impl From<DirectionArg> for Direction {
+    fn from(arg: DirectionArg) -> Self {
+        match arg {
+            DirectionArg::Both => Self::Both,
+            DirectionArg::Push => Self::Push,
+            DirectionArg::Pull => Self::Pull,
+        }
     }
 }
 
@@ -196,6 +273,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Outbox(OutboxArgs { action: None, parked, json }) => outbox::list(&context, parked, json),
         Command::Outbox(OutboxArgs { action: Some(OutboxAction::Retry { id }), .. }) => outbox::retry(&context, id),
         Command::Outbox(OutboxArgs { action: Some(OutboxAction::Discard { id }), .. }) => outbox::discard(&context, id),
+        Command::Tables(TablesArgs { action: None, json }) => tables::list(&context, json),
+        Command::Tables(TablesArgs { action: Some(TablesAction::Set(args)), .. }) => tables::set(&context, &args),
         Command::Pause { period } => run::pause(&context, period.as_deref()),
         Command::Resume => run::resume(&context),
         Command::Verify { accept_deletes } => doctor::verify(&context, accept_deletes),

@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use tillsync_core::config::Config;
 use tokio::sync::mpsc;
 
 use crate::agent::Agent;
@@ -11,9 +13,12 @@ use crate::claim::Claim;
 use crate::cli::context::Context;
 use crate::clock::now_ms;
 use crate::control::{self, Answer, Command};
-use crate::runtime::{Request, Runtime};
+use crate::runtime::{End, Request, Runtime};
 use crate::state::marks;
 use crate::{logs, watch};
+
+/// When the loop has ended, work on store and state that is still under way gets this long.
+const LAST_EFFECTS: Duration = Duration::from_secs(10);
 
 /// Requests that wait for the loop; more wait at the sender.
 pub const REQUESTS_MAX: usize = 16;
@@ -22,8 +27,18 @@ pub fn run(context: &Context) -> anyhow::Result<ExitCode> {
     let Some(_lock) = context.lock()? else {
         bail!("an agent is already running with the state folder {}", context.config.state_dir.display());
     };
-    let agent = context.agent()?;
     let _logs = logs::start(&context.config.state_dir, true)?;
+    let mut newer = None;
+    while let End::Reload = live(newer.as_ref().unwrap_or(context))? {
+        newer = reload(newer.as_ref().unwrap_or(context)).or(newer);
+    }
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One life of the agent, with one config.
+fn live(context: &Context) -> anyhow::Result<End> {
+    let agent = context.agent()?;
     agent.claim(Claim::Own).map_err(|error| {
         let problem = error.problem();
         anyhow::anyhow!("{} {}", problem.text, problem.action)
@@ -35,12 +50,32 @@ pub fn run(context: &Context) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("the runtime cannot start")?;
-    runtime.block_on(serve(Arc::new(agent)))?;
-    tracing::info!("stopped");
-    Ok(ExitCode::SUCCESS)
+    let end = runtime.block_on(serve(Arc::new(agent)));
+    // Whatever is still under way ends here: the next life must be the only one at store and state.
+    runtime.shutdown_timeout(LAST_EFFECTS);
+    end
 }
 
-async fn serve(agent: Arc<Agent>) -> anyhow::Result<()> {
+/// The config as it is now; `None` when the agent cannot go on with it.
+fn reload(context: &Context) -> Option<Context> {
+    let place = |config: &Config| (config.store.clone(), config.state_dir.clone(), config.server.clone(), config.credentials);
+    match Context::load(Some(context.path.clone())) {
+        Ok(newer) if place(&newer.config) == place(&context.config) => {
+            tracing::info!("the config has changed");
+            Some(newer)
+        }
+        Ok(_) => {
+            tracing::warn!("store, server, state folder or credentials changed in the config; a restart takes that up");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(error = %format!("{error:#}"), "the changed config cannot be used; the agent goes on with the one before");
+            None
+        }
+    }
+}
+
+async fn serve(agent: Arc<Agent>) -> anyhow::Result<End> {
     let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
     let lane = Runtime::new(Arc::clone(&agent), true);
     let _watch = watch::watch(&agent.config.store, &lane.hints());

@@ -6,5 +6,6 @@ pub mod marks;
 pub mod open;
 pub mod rows;
 pub mod schema;
+pub mod settings;
 
 pub use open::StoreError;

@@ -96,8 +96,35 @@ pub fn upsert(conn: &Connection, table: &Table, key: &[Value], row: &Row) -> Res
     }
     let sql = upsert_sql(table, &known);
     let mut statement = conn.prepare_cached(&sql)?;
-    let mut rows = collect(&mut statement, known.iter().map(|(_, value)| Bound(value)), table)?;
+    let values = known.iter().map(|(_, value)| Bound(value)).chain(table.fillers.iter().map(|(_, value)| Bound(value)));
+    let mut rows = collect(&mut statement, values, table)?;
     Ok(rows.pop().unwrap_or_default())
+}
+
+/// What a row holds in the columns that do not sync.
+pub fn read_left_out(conn: &Connection, table: &Table, key: &[Value]) -> Result<Row> {
+    if table.left_out.is_empty() {
+        return Ok(Row::default());
+    }
+    let names: Vec<String> = table.left_out.iter().map(|(name, _)| name.clone()).collect();
+    let sql = format!("SELECT {} FROM {} WHERE {} LIMIT 1", column_list(&names), quote(&table.name), key_condition(table, 1));
+    let mut query = conn.prepare_cached(&sql)?;
+    let mut rows = query.query(params_from_iter(bound(key)))?;
+    let mut columns = Row::default();
+    if let Some(row) = rows.next()? {
+        for (place, name) in names.iter().enumerate() {
+            columns.push(name, value_at(row, place)?);
+        }
+    }
+    Ok(columns)
+}
+
+/// Puts values back into the columns that do not sync.
+pub fn put_left_out(conn: &Connection, table: &Table, key: &[Value], columns: &Row) -> Result<()> {
+    if !columns.is_empty() {
+        update(conn, table, key, &columns.iter().collect::<Vec<_>>())?;
+    }
+    Ok(())
 }
 
 /// Deletes the row with exactly this key: where the key's collation ignores case, a row that differs in case stays.
@@ -144,9 +171,10 @@ fn update(conn: &Connection, table: &Table, key: &[Value], columns: &[(&str, &Va
 }
 
 fn upsert_sql(table: &Table, columns: &[(&str, &Value)]) -> String {
-    let names: Vec<String> = columns.iter().map(|(name, _)| quote(name)).collect();
-    let places: Vec<String> = (1..=columns.len()).map(|place| format!("?{place}")).collect();
+    let mut names: Vec<String> = columns.iter().map(|(name, _)| quote(name)).collect();
     let sets: Vec<String> = names.iter().map(|name| format!("{name} = excluded.{name}")).collect();
+    names.extend(table.fillers.iter().map(|(name, _)| quote(name)));
+    let places: Vec<String> = (1..=names.len()).map(|place| format!("?{place}")).collect();
     format!(
         "INSERT INTO {}({}) VALUES ({}) ON CONFLICT({}) DO UPDATE SET {} RETURNING {}",
         quote(&table.name),

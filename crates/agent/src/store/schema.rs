@@ -1,7 +1,8 @@
 //! What the store holds: its tables, their keys, and which of them cannot sync.
 
 use rusqlite::{Connection, Result};
-use tillsync_core::config::{Config, Merge};
+use tillsync_core::config::{Config, Direction, LeftOut, Merge};
+use tillsync_core::value::Value;
 
 /// Everything of ours in the store starts with this.
 pub const PREFIX: &str = "_tillsync_";
@@ -34,12 +35,22 @@ pub struct Refused {
 pub struct Table {
     /// Its number in the journal.
     pub number: i64,
-    /// Its name, which is also the entity's.
+    /// Its name.
     pub name: String,
+    /// Its name on the wire.
+    pub entity: String,
+    /// Which way its rows go.
+    pub direction: Direction,
+    /// A condition in SQL; rows outside it do not sync.
+    pub filter: Option<String>,
     /// The primary key's columns, in key order.
     pub key: Vec<String>,
-    /// All columns that hold data (generated ones do not), in table order.
+    /// The columns that sync, in table order: all that hold data (generated ones do not) and are not left out.
     pub columns: Vec<String>,
+    /// The columns that do not, and why.
+    pub left_out: Vec<(String, LeftOut)>,
+    /// What left-out columns get in rows that come from elsewhere, where they must hold something and have no default.
+    pub fillers: Vec<(String, Value)>,
     /// Whether the shadow keeps prints per column.
     pub merge: Merge,
     /// References to other tables.
@@ -67,6 +78,11 @@ impl Schema {
     /// The table with this name.
     pub fn table(&self, name: &str) -> Option<&Table> {
         self.tables.iter().find(|table| table.name == name)
+    }
+
+    /// The table with this name on the wire.
+    pub fn with_entity(&self, entity: &str) -> Option<&Table> {
+        self.tables.iter().find(|table| table.entity == entity)
     }
 
     /// The table with this number in the journal.
@@ -110,7 +126,7 @@ pub fn read(conn: &Connection, config: &Config) -> Result<Schema> {
     let version = version(conn)?;
     let mut schema = Schema { version, ..Schema::default() };
     for name in ordinary_tables(conn)? {
-        if name.starts_with(PREFIX) || !config.includes(&name) {
+        if !config.includes(&name) {
             continue;
         }
         match read_table(conn, &name, config)? {
@@ -128,44 +144,126 @@ pub fn version(conn: &Connection) -> Result<i64> {
     conn.query_row("PRAGMA schema_version", [], |row| row.get(0))
 }
 
-fn ordinary_tables(conn: &Connection) -> Result<Vec<String>> {
+/// The names of the tables that the POS made.
+pub fn ordinary_tables(conn: &Connection) -> Result<Vec<String>> {
     let mut query = conn.prepare(
-        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name",
+        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+           AND name NOT LIKE '\\_tillsync\\_%' ESCAPE '\\' ORDER BY name",
     )?;
     query.query_map([], |row| row.get(0))?.collect()
 }
 
+/// A column as the store declares it.
+struct Column {
+    name: String,
+    kind: String,
+    must_hold: bool,
+    key_place: i64,
+}
+
+fn read_columns(conn: &Connection, table: &str) -> Result<Vec<Column>> {
+    let mut query = conn.prepare(
+        "SELECT name, type, \"notnull\" AND dflt_value IS NULL, pk FROM pragma_table_xinfo(?1) WHERE hidden = 0 ORDER BY cid",
+    )?;
+    let columns = query.query_map([table], |row| {
+        Ok(Column { name: row.get(0)?, kind: row.get(1)?, must_hold: row.get(2)?, key_place: row.get(3)? })
+    })?;
+    columns.collect()
+}
+
+/// The names of all columns that hold data.
+pub fn column_names(conn: &Connection, table: &str) -> Result<Vec<String>> {
+    Ok(read_columns(conn, table)?.into_iter().map(|column| column.name).collect())
+}
+
 fn read_table(conn: &Connection, name: &str, config: &Config) -> Result<std::result::Result<Table, String>> {
-    let mut query = conn.prepare("SELECT name, pk, hidden FROM pragma_table_xinfo(?1) ORDER BY cid")?;
-    let infos: Vec<(String, i64, i64)> =
-        query.query_map([name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect::<Result<_>>()?;
-    let mut key: Vec<(i64, String)> = infos.iter().filter(|(_, pk, _)| *pk > 0).map(|(name, pk, _)| (*pk, name.clone())).collect();
+    let settings = config.table(name);
+    let all = read_columns(conn, name)?;
+    let mut key: Vec<(i64, String)> =
+        all.iter().filter(|column| column.key_place > 0).map(|column| (column.key_place, column.name.clone())).collect();
     if key.is_empty() {
         return Ok(Err("it has no primary key, so its rows cannot be told apart".to_owned()));
     }
     key.sort_unstable();
     let key: Vec<String> = key.into_iter().map(|(_, name)| name).collect();
-    let columns: Vec<String> = infos.into_iter().filter(|(_, _, hidden)| *hidden == 0).map(|(name, ..)| name).collect();
+    let parents = read_parents(conn, name)?;
+    let (mut columns, mut left_out, mut fillers) = (Vec::new(), Vec::new(), Vec::new());
+    for column in all {
+        let is_listed = [&settings.exclude, &settings.ignore].into_iter().flatten().flatten();
+        let is_listed = is_listed.into_iter().any(|listed| listed.eq_ignore_ascii_case(&column.name));
+        if is_listed && column.key_place > 0 {
+            return Ok(Err(format!("its key column {} is to be left out", column.name)));
+        }
+        let refers = parents.iter().any(|parent| parent.columns.contains(&column.name));
+        // What holds rows together is never left out by its name alone.
+        let is_tied = !is_listed && (column.key_place > 0 || refers);
+        match settings.left_out(&column.name).filter(|_| !is_tied) {
+            None => columns.push(column.name),
+            Some(why) => {
+                if column.must_hold {
+                    fillers.push((column.name.clone(), neutral(&column.kind)));
+                }
+                left_out.push((column.name, why));
+            }
+        }
+    }
+    if let Some(error) = settings.filter.as_deref().and_then(|filter| filter_error(conn, name, filter)) {
+        return Ok(Err(format!("its filter does not work: {error}")));
+    }
     let mut uniques = read_uniques(conn, name)?;
-    let stored = |probe: &Vec<String>| probe.iter().all(|column| columns.contains(column));
+    let stored = |probe: &Vec<String>| probe.iter().all(|name| columns.contains(name) || left_out.iter().any(|(left, _)| left == name));
     uniques.has_loose |= !uniques.constraints.iter().all(stored);
     uniques.constraints.retain(stored);
     if let Some(collation) = uniques.unknown_collation {
         return Ok(Err(format!("it uses the collation {collation}, which only the POS has")));
     }
-    let parents = read_parents(conn, name)?;
-    let merge = config.table(name).merge.unwrap_or(if written_once(conn, name)? { Merge::Row } else { Merge::Field });
+    let merge = settings.merge.unwrap_or(if written_once(conn, name)? { Merge::Row } else { Merge::Field });
     Ok(Ok(Table {
         number: 0,
         name: name.to_owned(),
+        entity: config.entity_of(name).to_owned(),
+        direction: settings.direction,
+        filter: settings.filter.clone(),
         key,
         columns,
+        left_out,
+        fillers,
         merge,
         parents,
         probes: uniques.constraints,
         has_loose_unique: uniques.has_loose,
         children: Vec::new(),
     }))
+}
+
+/// What SQLite says about a condition over a table's rows; `None` when it can be used.
+pub fn filter_error(conn: &Connection, table: &str, filter: &str) -> Option<String> {
+    let sql = format!("SELECT 1 FROM {} WHERE {} LIMIT 0", quote(table), filter_sql(filter));
+    match conn.prepare(&sql) {
+        Ok(statement) => (statement.parameter_count() > 0).then(|| "it holds a parameter".to_owned()),
+        Err(rusqlite::Error::SqlInputError { msg, .. }) => Some(msg),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// A condition as part of a statement: a comment in it ends with it.
+pub fn filter_sql(filter: &str) -> String {
+    format!("({filter}\n)")
+}
+
+/// Nothing, as a column of this kind holds it.
+fn neutral(kind: &str) -> Value {
+    let kind = kind.to_uppercase();
+    let is = |parts: &[&str]| parts.iter().any(|part| kind.contains(part));
+    if is(&["INT"]) {
+        Value::Integer(0)
+    } else if is(&["CHAR", "CLOB", "TEXT"]) {
+        Value::Text(String::new())
+    } else if kind.is_empty() || is(&["BLOB"]) {
+        Value::Blob(Vec::new())
+    } else {
+        Value::Integer(0)
+    }
 }
 
 /// Lines of a document, which live and die with it, are written once; column prints for them would only cost space.

@@ -9,5 +9,6 @@ mod migrations;
 mod notices;
 mod restores;
 mod schemas;
+mod selection;
 pub mod support;
 mod values;
