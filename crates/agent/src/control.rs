@@ -14,6 +14,7 @@ use interprocess::local_socket::tokio::{Listener, Stream};
 use interprocess::local_socket::traits::tokio::{Listener as _, Stream as _};
 use interprocess::local_socket::{ListenerOptions, Name};
 use serde::{Deserialize, Serialize};
+use tillsync_core::config::Config;
 use tillsync_core::problem::Problem;
 use tillsync_core::sync::Trouble;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -63,6 +64,8 @@ pub enum Command {
     Look,
     /// Read the config file again.
     Reload,
+    /// Which config the agent works with.
+    Config,
     /// Compare store and shadow.
     Scan {
         /// Believe any number of vanished rows.
@@ -85,6 +88,11 @@ pub enum Answer {
     },
     /// What the scan found.
     Scanned(Scan),
+    /// The config that the agent works with.
+    Config {
+        /// [`config_print`] of it.
+        print: u64,
+    },
     /// It is done.
     Done,
     /// It could not be done.
@@ -124,6 +132,11 @@ impl From<Outcome> for Ended {
             Outcome::Trouble(Trouble::Suspended) => Self::NotAuthorised("this register is suspended".to_owned()),
         }
     }
+}
+
+/// A print of a config, to see whether two processes work with the same one.
+pub fn config_print(config: &Config) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(&serde_json::to_vec(config).expect("a config encodes"))
 }
 
 /// Serves clients until the loop is gone.
@@ -171,6 +184,7 @@ async fn answer(command: Command, agent: &Arc<Agent>, requests: &mpsc::Sender<Re
         Command::Status => {
             return on_thread(agent, |agent| agent.status(true).map(|status| Answer::Status(Box::new(status)))).await;
         }
+        Command::Config => return Answer::Config { print: config_print(&agent.config) },
         Command::Scan { accept_deletes } => {
             let answer = on_thread(agent, move |agent| agent.scan(accept_deletes).map(Answer::Scanned)).await;
             let _ = requests.send(Request::Look).await;

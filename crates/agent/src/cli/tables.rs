@@ -1,8 +1,10 @@
 //! `tillsync tables`: how each table syncs, and changing it in the config file.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
@@ -14,8 +16,14 @@ use tillsync_core::policy::{Policy, Rule};
 use crate::cli::context::Context;
 use crate::cli::say::{complain, say};
 use crate::cli::{DirectionArg, KeyArg, TablesSetArgs};
-use crate::control::{Answer, Command};
+use crate::control::{Answer, Command, config_print};
 use crate::store::{StoreError, open, schema, settings};
+
+/// An agent finishes what is under way before it takes up another config; with a server that hangs this takes a few seconds.
+const TAKE_UP_MAX: Duration = Duration::from_secs(15);
+
+/// How often it is asked.
+const ASK_EVERY: Duration = Duration::from_millis(20);
 
 /// One table, for `--json`.
 #[derive(Serialize)]
@@ -48,11 +56,13 @@ pub fn list(context: &Context, json: bool) -> anyhow::Result<ExitCode> {
         anyhow::anyhow!("{} {}", problem.text, problem.action)
     })?;
     if json {
-        say!("{}", serde_json::to_string_pretty(&lines)?);
+        say!("{}", serde_json::to_string_pretty(&lines)?)?;
     } else {
         let width = lines.iter().map(|line| line.table.chars().count()).max().unwrap_or_default().max(5);
-        say!("{:<width$}  {:<8}  {:<9}  policy", "table", "key", "direction");
-        lines.iter().for_each(|line| print(line, width));
+        say!("{:<width$}  {:<8}  {:<9}  policy", "table", "key", "direction")?;
+        for line in &lines {
+            print(line, width)?;
+        }
     }
     for complaint in &complaints {
         complain!("! {complaint}");
@@ -77,7 +87,8 @@ fn read(conn: &Connection, config: &Config) -> rusqlite::Result<(Vec<Line>, Vec<
             lists.into_iter().any(|listed| listed.eq_ignore_ascii_case(column))
         };
         let left_out = known.iter().flat_map(|table| &table.left_out);
-        let left_out = left_out.map(|(column, why)| LeftOutColumn { column: column.clone(), why: *why, by_default: !named(column) });
+        let left_out =
+            left_out.map(|(column, why)| LeftOutColumn { column: column.clone(), why: *why, by_default: !named(column) });
         Line {
             syncs: known.is_some(),
             reason,
@@ -95,19 +106,18 @@ fn read(conn: &Connection, config: &Config) -> rusqlite::Result<(Vec<Line>, Vec<
     Ok((lines.collect(), settings::complaints(conn, config)?))
 }
 
-fn print(line: &Line, width: usize) {
+fn print(line: &Line, width: usize) -> io::Result<()> {
     let Line { table, key, direction, .. } = line;
     if let Some(reason) = &line.reason {
-        say!("{table:<width$}  does not sync: {reason}");
-        return;
+        return say!("{table:<width$}  does not sync: {reason}");
     }
-    say!("{table:<width$}  {:<8}  {:<9}  {}", key.as_str(), direction.as_str(), policy_word(line.policy));
+    say!("{table:<width$}  {:<8}  {:<9}  {}", key.as_str(), direction.as_str(), policy_word(line.policy))?;
     let more = |what: &str, text: &str| say!("{:<width$}    {what}: {text}", "");
     if line.entity != *table {
-        more("on the wire", &line.entity);
+        more("on the wire", &line.entity)?;
     }
     for (column, rule) in &line.columns {
-        more("rule", &format!("{column} = {}", rule.as_str()));
+        more("rule", &format!("{column} = {}", rule.as_str()))?;
     }
     for column in &line.left_out {
         let why = match (column.why, column.by_default) {
@@ -116,14 +126,15 @@ fn print(line: &Line, width: usize) {
             (LeftOut::Ignored, true) => "is each register's own (its name says that it is a flip flag)",
             (LeftOut::Ignored, false) => "is each register's own",
         };
-        more(&column.column, why);
+        more(&column.column, why)?;
     }
     if let Some(filter) = &line.filter {
-        more("only rows where", filter);
+        more("only rows where", filter)?;
     }
     for (column, parent) in &line.references {
-        more("reference", &format!("{column} → {parent}"));
+        more("reference", &format!("{column} → {parent}"))?;
     }
+    Ok(())
 }
 
 fn policy_word(policy: Policy) -> String {
@@ -152,18 +163,35 @@ pub fn set(context: &Context, args: &TablesSetArgs) -> anyhow::Result<ExitCode> 
     config.store.clone_from(&context.config.store);
     config.state_dir.clone_from(&context.config.state_dir);
     let (_, complaints) = look(&config).map_err(|error| anyhow::anyhow!("{} {}", error.problem().text, error.problem().action))?;
-    let (_, known) = look(&context.config).map_err(|error| anyhow::anyhow!("{} {}", error.problem().text, error.problem().action))?;
+    let (_, known) =
+        look(&context.config).map_err(|error| anyhow::anyhow!("{} {}", error.problem().text, error.problem().action))?;
     if let Some(new) = complaints.iter().find(|complaint| !known.contains(complaint)) {
         bail!("{new}; nothing was changed");
     }
     write_file(&context.path, &text)?;
-    let told = matches!(context.ask(&Command::Reload), Ok(Some(Answer::Done)));
-    match (told, context.is_running()) {
+    match (has_taken_up(context, &config), context.is_running()) {
         (true, _) => say!("{}: changed; the running agent goes on with it", args.table),
         (false, true) => say!("{}: changed; restart the agent so that it goes on with it", args.table),
         (false, false) => say!("{}: changed", args.table),
-    }
+    }?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells the running agent, if there is one, and waits until it works with the new config.
+fn has_taken_up(context: &Context, config: &Config) -> bool {
+    if !matches!(context.ask(&Command::Reload), Ok(Some(Answer::Done))) {
+        return false;
+    }
+    let wanted = config_print(config);
+    let begun = Instant::now();
+    while begun.elapsed() < TAKE_UP_MAX {
+        // Between the two the agent answers nobody.
+        if matches!(context.ask(&Command::Config), Ok(Some(Answer::Config { print })) if print == wanted) {
+            return true;
+        }
+        std::thread::sleep(ASK_EVERY);
+    }
+    false
 }
 
 /// Writes beside and renames, so that a power cut leaves the old file or the new one.

@@ -211,7 +211,8 @@ fn read_table(conn: &Connection, name: &str, config: &Config) -> Result<std::res
         return Ok(Err(format!("its filter does not work: {error}")));
     }
     let mut uniques = read_uniques(conn, name)?;
-    let stored = |probe: &Vec<String>| probe.iter().all(|name| columns.contains(name) || left_out.iter().any(|(left, _)| left == name));
+    let stored =
+        |probe: &Vec<String>| probe.iter().all(|name| columns.contains(name) || left_out.iter().any(|(left, _)| left == name));
     uniques.has_loose |= !uniques.constraints.iter().all(stored);
     uniques.constraints.retain(stored);
     if let Some(collation) = uniques.unknown_collation {

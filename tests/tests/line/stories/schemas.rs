@@ -128,7 +128,7 @@ fn generated_columns_and_odd_names() {
                    \"where\" TEXT GENERATED ALWAYS AS (upper(\"value\")) STORED, \"k0\" INT, \"seq\" INT, \"t\" INT);
                  CREATE TABLE \"it's a \"\"table\"\"\"(\"the \"\"key\"\"\" TEXT PRIMARY KEY, \"a b\" INT, \"c'd\" INT, [e\"f] INT);
                  CREATE TABLE \"المبيعات\"(\"رقم\" INTEGER PRIMARY KEY, \"السعر\" REAL);
-                 CREATE TABLE \"CamelCase\"(\"Id\" INTEGER PRIMARY KEY, \"isSynced\" INT DEFAULT 0);
+                 CREATE TABLE \"CamelCase\"(\"Id\" INTEGER PRIMARY KEY, \"isActive\" INT DEFAULT 0);
                  CREATE TABLE \"a.b;c--d\"(\"$key\" INTEGER PRIMARY KEY, \"?1\" INT, \":x\" INT, \"@y\" INT);",
         rows: "INSERT INTO \"order\"(\"value\", \"select\", k0) VALUES ('a', 1, 1), ('b', 2, 2);
                INSERT INTO \"it's a \"\"table\"\"\" VALUES ('x''y', 1, 2, 3);
@@ -141,7 +141,7 @@ fn generated_columns_and_odd_names() {
             "UPDATE \"it's a \"\"table\"\"\" SET \"a b\" = 7, \"c'd\" = NULL",
             "INSERT INTO \"it's a \"\"table\"\"\" VALUES ('\"; DROP TABLE x; --', 1, 2, 3)",
             "UPDATE \"المبيعات\" SET \"السعر\" = 2.25",
-            "UPDATE camelcase SET issynced = 1",
+            "UPDATE camelcase SET isactive = 1",
             "UPDATE \"a.b;c--d\" SET \"?1\" = 9, \":x\" = 8, \"@y\" = 7",
             "DELETE FROM \"order\" WHERE \"table\" = 1",
         ],
