@@ -41,6 +41,21 @@ pub enum Role {
     Manager,
 }
 
+impl Role {
+    /// The word in configs, on the wire and in databases.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Register => "register",
+            Self::Manager => "manager",
+        }
+    }
+
+    /// The role that a word names.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Register, Self::Manager].into_iter().find(|role| role.as_str() == word)
+    }
+}
+
 /// The sync protocol of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,22 +1,61 @@
-//! What the hub does with one pushed change: a pure decision over the row's head and the version the client started from.
+//! What the hub does with one pushed change: a pure decision over the row's head, its history since the client's base, and the
+//! entity's policy.
 //!
-//! A change whose base is older than the row's version is concurrent. Changes of different columns merge; where the same column
-//! was given two values, the change that arrives later wins and both are kept in the conflict log. What cannot be decided that
-//! way (a delete against an update, two different rows with one key) is stored by nobody and waits for a person.
+//! A change whose base is older than the row's version is concurrent. Changes of different columns merge; where one column was
+//! given two values, its rule decides. Counters are always added up, and JSON values always merged, from the value that the
+//! register saw before. What no rule decides (a delete against an update, two different rows with one key, `manual`) is stored
+//! by nobody and waits for a person.
+
+pub mod json;
+pub mod sum;
+
+use std::cmp::Ordering;
 
 use crate::change::Operation;
+use crate::policy::{Detect, Merging, Rule};
 use crate::row::Row;
+use crate::value::Value;
+use sum::Sum;
+
+/// Who wrote something, and when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Writer {
+    /// The device's id.
+    pub device: String,
+    /// Whether it is a manager's.
+    pub manager: bool,
+    /// When, by the hub's clock, Unix milliseconds; see [`written_at`].
+    pub at_ms: i64,
+}
+
+/// When a change was written, by the hub's clock: what its register says, but never in the future.
+pub fn written_at(claimed_ms: i64, now_ms: i64) -> i64 {
+    claimed_ms.min(now_ms)
+}
+
+/// A change of the row that came after the client's base.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Who made it.
+    pub writer: Writer,
+    /// The whole row after it; `None` when it deleted the row.
+    pub row: Option<Row>,
+}
 
 /// The row as the hub holds it.
 #[derive(Clone, Debug)]
 pub struct Head {
     /// The change id that last wrote the row.
     pub version: i64,
+    /// When that was, by the hub's clock, Unix milliseconds.
+    pub at_ms: i64,
     /// Whether every change of the row since the client's base was made by the device that pushes now, and none of them was
     /// merged: then the device knows all that is in the row.
     pub by_same_device: bool,
     /// The whole row; `None` when it is deleted.
     pub row: Option<Row>,
+    /// The changes since the client's base, oldest first, the head itself last. Only needed for concurrent changes.
+    pub since: Vec<Entry>,
 }
 
 /// One pushed change.
@@ -30,9 +69,38 @@ pub struct Incoming {
     pub updated_fields: Option<Vec<String>>,
     /// The columns it sent; empty for a delete.
     pub row: Row,
+    /// Columns as they were before the change, where their rule needs it.
+    pub before: Row,
+    /// Who made it.
+    pub writer: Writer,
     /// Whether the client can be told that a person must decide. A client of the original protocol cannot: its change is
     /// stored and the later arrival wins.
     pub can_conflict: bool,
+}
+
+/// Whose value a rule kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kept {
+    /// The pushed one.
+    Client,
+    /// The hub's.
+    Server,
+    /// A new one, made of both.
+    Merged,
+    /// Nobody's yet: a person decides.
+    Nobody,
+}
+
+/// One column that two sides changed, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Dispute {
+    /// The column.
+    pub column: String,
+    /// The rule that decided.
+    pub rule: Rule,
+    /// Whose value it kept.
+    pub kept: Kept,
 }
 
 /// What to write and what to answer.
@@ -40,193 +108,321 @@ pub struct Incoming {
 pub enum Decision {
     /// Nothing to write: the row already is as the client says.
     Duplicate,
-    /// Append to the log as sent. `lost` is the other side's row when values of it were overwritten.
+    /// Append to the log as sent.
     Apply {
         /// The operation to log.
         operation: Operation,
         /// The whole row after the change; `None` for a delete.
         row: Option<Row>,
-        /// The row that lost values, for the conflict log.
-        lost: Option<Row>,
+        /// When it counts as written, by the hub's clock.
+        at_ms: i64,
+        /// The columns that both sides had changed, for the conflict log.
+        disputes: Vec<Dispute>,
     },
     /// Append the merged row and send it back, since it holds columns that the client did not have.
     Merge {
         /// The whole row after the merge.
         row: Row,
-        /// The row that lost values, for the conflict log.
-        lost: Option<Row>,
+        /// When it counts as written, by the hub's clock.
+        at_ms: i64,
+        /// The columns that both sides had changed, for the conflict log.
+        disputes: Vec<Dispute>,
+    },
+    /// Write nothing but the conflict log, and send the hub's row back: its values stay.
+    Keep {
+        /// The columns that both sides had changed, for the conflict log.
+        disputes: Vec<Dispute>,
     },
     /// Write only the conflict log: a person decides.
     Conflict {
         /// Why, for people.
         reason: &'static str,
+        /// The columns in dispute; none when it is about the row as a whole.
+        disputes: Vec<Dispute>,
     },
 }
 
 /// Decides about one change. `base` is the row at the client's base version, when the log still has it.
-pub fn decide(head: Option<&Head>, base: Option<&Row>, incoming: &Incoming) -> Decision {
+pub fn decide(head: Option<&Head>, base: Option<&Row>, incoming: &Incoming, merging: &Merging) -> Decision {
     let Some(head) = head else {
         return decide_unknown_row(incoming);
     };
-    let concurrent = !head.by_same_device && incoming.base_version.is_none_or(|base| base < head.version);
+    let concurrent = is_concurrent(head, base, incoming, merging);
+    // What was made with knowledge of the head is never older than it, whatever the clocks say.
+    let at_ms = if concurrent { incoming.writer.at_ms } else { incoming.writer.at_ms.max(head.at_ms) };
+    let undecided = |reason| Decision::Conflict { reason, disputes: Vec::new() };
     match (&head.row, incoming.operation) {
         (None, Operation::Delete) => Decision::Duplicate,
         (None, Operation::Update) if concurrent && incoming.can_conflict => {
-            Decision::Conflict { reason: "another register deleted this row while it was changed here" }
+            undecided("another register deleted this row while it was changed here")
         }
-        (None, _) => apply(Operation::Create, incoming.row.clone(), None),
+        (None, _) => Decision::Apply { operation: Operation::Create, row: Some(incoming.row.clone()), at_ms, disputes: Vec::new() },
         (Some(theirs), Operation::Delete) => {
             if concurrent && incoming.can_conflict && incoming.base_version.is_some() {
-                Decision::Conflict { reason: "another register changed this row while it was deleted here" }
-            } else {
-                Decision::Apply { operation: Operation::Delete, row: None, lost: concurrent.then(|| theirs.clone()) }
+                return undecided("another register changed this row while it was deleted here");
             }
+            let disputes = if concurrent { deleted_anyway(theirs) } else { Vec::new() };
+            Decision::Apply { operation: Operation::Delete, row: None, at_ms, disputes }
         }
         (Some(theirs), Operation::Create) if concurrent && incoming.can_conflict => {
             if theirs.same_as(&incoming.row) {
                 Decision::Duplicate
             } else {
-                Decision::Conflict { reason: "another register made a different row with the same key" }
+                undecided("another register made a different row with the same key")
             }
         }
-        (Some(theirs), Operation::Create | Operation::Update) => decide_update(theirs, base, concurrent, incoming),
+        (Some(theirs), Operation::Create | Operation::Update) => {
+            Update { head, theirs, base, incoming, merging, concurrent }.decide(at_ms)
+        }
     }
+}
+
+fn is_concurrent(head: &Head, base: Option<&Row>, incoming: &Incoming, merging: &Merging) -> bool {
+    if head.by_same_device || incoming.base_version.is_some_and(|base| base >= head.version) {
+        return false;
+    }
+    let same_content = base.zip(head.row.as_ref()).is_some_and(|(base, head)| base.same_as(head));
+    !(merging.detect == Detect::Hash && same_content)
 }
 
 fn decide_unknown_row(incoming: &Incoming) -> Decision {
-    match incoming.operation {
-        Operation::Delete => Decision::Apply { operation: Operation::Delete, row: None, lost: None },
-        Operation::Create | Operation::Update => apply(Operation::Create, incoming.row.clone(), None),
-    }
+    let at_ms = incoming.writer.at_ms;
+    let (operation, row) = match incoming.operation {
+        Operation::Delete => (Operation::Delete, None),
+        Operation::Create | Operation::Update => (Operation::Create, Some(incoming.row.clone())),
+    };
+    Decision::Apply { operation, row, at_ms, disputes: Vec::new() }
 }
 
-fn decide_update(theirs: &Row, base: Option<&Row>, concurrent: bool, incoming: &Incoming) -> Decision {
-    let mut result = theirs.clone();
-    let mut overwritten = false;
-    for (name, mine) in incoming.row.iter() {
-        let claimed = incoming.updated_fields.as_ref().is_none_or(|fields| fields.iter().any(|field| field == name));
-        if !claimed || theirs.get(name) == Some(mine) {
-            continue;
+/// A client of the original protocol deleted what it had not seen.
+fn deleted_anyway(theirs: &Row) -> Vec<Dispute> {
+    let lost = |(name, _): (&str, &Value)| Dispute { column: name.to_owned(), rule: Rule::Client, kept: Kept::Client };
+    theirs.iter().map(lost).collect()
+}
+
+/// An update, or a create on top of what the client knows, of a row that is there.
+struct Update<'a> {
+    head: &'a Head,
+    theirs: &'a Row,
+    base: Option<&'a Row>,
+    incoming: &'a Incoming,
+    merging: &'a Merging,
+    concurrent: bool,
+}
+
+/// What becomes of one column.
+enum Column {
+    /// The hub's value stays, and nobody loses anything.
+    Same,
+    /// This value, without a dispute.
+    Set(Value),
+    /// Both sides changed it.
+    Disputed(Kept, Value),
+    /// A person decides.
+    Undecided(&'static str),
+}
+
+impl Update<'_> {
+    fn decide(&self, at_ms: i64) -> Decision {
+        let mut result = self.theirs.clone();
+        let mut disputes = Vec::new();
+        let mut reason = None;
+        for (name, mine) in self.incoming.row.iter().filter(|(name, mine)| self.is_claimed(name, mine)) {
+            let rule = self.merging.rule(name);
+            let kept = match self.judge(name, mine, rule) {
+                Column::Same => continue,
+                Column::Set(value) => {
+                    result.set(name, value);
+                    continue;
+                }
+                Column::Disputed(kept, value) => {
+                    result.set(name, value);
+                    kept
+                }
+                Column::Undecided(why) => {
+                    reason = Some(why);
+                    Kept::Nobody
+                }
+            };
+            disputes.push(Dispute { column: name.to_owned(), rule, kept });
         }
-        let changed_there = base.is_none_or(|base| base.get(name) != theirs.get(name));
-        overwritten |= concurrent && changed_there && theirs.get(name).is_some();
-        result.set(name, mine.clone());
+        if let Some(reason) = reason {
+            disputes.retain(|dispute| dispute.kept == Kept::Nobody);
+            return Decision::Conflict { reason, disputes };
+        }
+        self.conclude(result, at_ms, disputes)
     }
-    if result == *theirs {
-        // Nothing to log; but the client must be told of columns it does not have yet.
-        return Decision::Duplicate;
+
+    fn conclude(&self, result: Row, at_ms: i64, disputes: Vec<Dispute>) -> Decision {
+        if result == *self.theirs {
+            // Nothing to log; but the client must be told of columns it does not have.
+            return if disputes.is_empty() { Decision::Duplicate } else { Decision::Keep { disputes } };
+        }
+        // A client that sent the whole row learns by comparison what others changed meanwhile.
+        let client_has_all = result.iter().all(|(name, value)| self.incoming.row.get(name) == Some(value));
+        let made_of_both = self.incoming.row.iter().any(|(name, value)| result.get(name) != Some(value));
+        if self.incoming.can_conflict && !client_has_all && (self.concurrent || made_of_both) {
+            Decision::Merge { row: result, at_ms, disputes }
+        } else {
+            Decision::Apply { operation: Operation::Update, row: Some(result), at_ms, disputes }
+        }
     }
-    let lost = overwritten.then(|| theirs.clone());
-    // A client that sent the whole row learns by comparison what others changed meanwhile.
-    let client_has_all = result.iter().all(|(name, value)| incoming.row.get(name) == Some(value));
-    if concurrent && incoming.can_conflict && !client_has_all {
-        Decision::Merge { row: result, lost }
-    } else {
-        apply(Operation::Update, result, lost)
+
+    /// Whether the client says that it changed the column. Where it does not name them, those that differ from what it started
+    /// from; a client of the original protocol means all that it sends.
+    fn is_claimed(&self, name: &str, mine: &Value) -> bool {
+        if let Some(fields) = &self.incoming.updated_fields {
+            return fields.iter().any(|field| field == name);
+        }
+        if !self.concurrent || !self.incoming.can_conflict {
+            return true;
+        }
+        self.base.is_none_or(|base| base.get(name) != Some(mine)) || self.own_change(name)
+    }
+
+    fn judge(&self, name: &str, mine: &Value, rule: Rule) -> Column {
+        let theirs = self.theirs.get(name);
+        let rival = self.rival(name);
+        let disputed = rival.is_some();
+        if let Some(theirs) = theirs {
+            let made = match rule {
+                Rule::Sum => self.add_up(name, mine, theirs),
+                Rule::Json => self.merge_json(name, mine, theirs, rival),
+                _ => None,
+            };
+            match made {
+                None => {}
+                Some(Err(reason)) => return Column::Undecided(reason),
+                Some(Ok(value)) if disputed && (value != *theirs || value != *mine) => {
+                    return Column::Disputed(Kept::Merged, value);
+                }
+                Some(Ok(value)) => return Column::Set(value),
+            }
+        }
+        let (Some(theirs), Some(rival)) = (theirs, rival) else { return Column::Set(mine.clone()) };
+        if theirs == mine {
+            return Column::Same;
+        }
+        match self.kept(rule, mine, theirs, rival) {
+            Kept::Nobody => Column::Undecided("another register gave the same column another value"),
+            Kept::Client => Column::Disputed(Kept::Client, mine.clone()),
+            kept @ (Kept::Server | Kept::Merged) => Column::Disputed(kept, theirs.clone()),
+        }
+    }
+
+    /// Who else gave the column its value since the client's base; `None` when nobody did.
+    fn rival(&self, name: &str) -> Option<&Writer> {
+        if !self.concurrent {
+            return None;
+        }
+        let mut known = self.base.map(|base| base.get(name));
+        let mut last = None;
+        for entry in &self.head.since {
+            let now = entry.row.as_ref().and_then(|row| row.get(name));
+            if known != Some(now) {
+                last = Some(&entry.writer);
+            }
+            known = Some(now);
+        }
+        last.filter(|writer| writer.device != self.incoming.writer.device)
+    }
+
+    /// Whether the device itself changed the column since its base.
+    fn own_change(&self, name: &str) -> bool {
+        let mut known = self.base.and_then(|base| base.get(name));
+        self.head.since.iter().any(|entry| {
+            let now = entry.row.as_ref().and_then(|row| row.get(name));
+            let changed = now != known && entry.writer.device == self.incoming.writer.device;
+            known = now;
+            changed
+        })
+    }
+
+    /// The value that the register saw before its change; else the one at its base, if it has changed nothing since.
+    fn before(&self, name: &str) -> Option<&Value> {
+        let own_entry = || self.head.since.iter().any(|entry| entry.writer.device == self.incoming.writer.device);
+        let at_base = || self.base.and_then(|base| base.get(name)).filter(|_| self.concurrent && !own_entry());
+        self.incoming.before.get(name).or_else(at_base)
+    }
+
+    fn add_up(&self, name: &str, mine: &Value, theirs: &Value) -> Option<Result<Value, &'static str>> {
+        match sum::add_difference(self.before(name)?, mine, theirs) {
+            Sum::Value(value) => Some(Ok(value)),
+            Sum::Overflow => Some(Err("the sum of both changes is beyond what the column can hold")),
+            Sum::NotNumbers => None,
+        }
+    }
+
+    fn merge_json(&self, name: &str, mine: &Value, theirs: &Value, rival: Option<&Writer>) -> Option<Result<Value, &'static str>> {
+        let (Value::Text(mine_text), Value::Text(theirs_text)) = (mine, theirs) else { return None };
+        let before = match self.before(name) {
+            Some(before) if before == theirs => return Some(Ok(mine.clone())),
+            Some(Value::Text(text)) => Some(text.as_str()),
+            _ if rival.is_none() => return None,
+            _ => None,
+        };
+        let newer = rival.is_none_or(|rival| self.is_newer(rival));
+        let merged = json::merge(before, mine_text, theirs_text, self.merging.lists, newer)?;
+        Some(Ok(Value::Text(merged.text)))
+    }
+
+    fn kept(&self, rule: Rule, mine: &Value, theirs: &Value, rival: &Writer) -> Kept {
+        let later = || if self.is_newer(rival) { Kept::Client } else { Kept::Server };
+        match rule {
+            // A client of the original protocol cannot wait for a person.
+            Rule::Manual if self.incoming.can_conflict => Kept::Nobody,
+            Rule::Latest | Rule::Sum | Rule::Json | Rule::Manual => later(),
+            Rule::Server => Kept::Server,
+            Rule::Client => Kept::Client,
+            Rule::Manager => match (self.incoming.writer.manager, rival.manager) {
+                (true, false) => Kept::Client,
+                (false, true) => Kept::Server,
+                (true, true) | (false, false) => later(),
+            },
+            Rule::Fill => match (is_empty(mine), is_empty(theirs)) {
+                (true, false) => Kept::Server,
+                (false, true) => Kept::Client,
+                (true, true) | (false, false) => later(),
+            },
+        }
+    }
+
+    /// Whether the pushed value was written later than the rival's: the same answer whoever comes first to the hub. Of a client of
+    /// the original protocol nobody knows when, and the later arrival wins.
+    fn is_newer(&self, rival: &Writer) -> bool {
+        if !self.incoming.can_conflict {
+            return true;
+        }
+        if self.merging.detect == Detect::Timestamp
+            && let Some(order) = self.merging.timestamp_column.as_deref().and_then(|column| self.by_column(column))
+        {
+            return order == Ordering::Greater;
+        }
+        let own = &self.incoming.writer;
+        (own.at_ms, &own.device) > (rival.at_ms, &rival.device)
+    }
+
+    /// How the two rows' own times compare; `None` when they cannot be.
+    fn by_column(&self, column: &str) -> Option<Ordering> {
+        let named = |row: &Row| row.iter().find(|(name, _)| name.eq_ignore_ascii_case(column)).map(|(_, value)| value.clone());
+        match (named(&self.incoming.row)?, named(self.theirs)?) {
+            (Value::Integer(mine), Value::Integer(theirs)) => Some(mine.cmp(&theirs)),
+            (Value::Real(mine), Value::Real(theirs)) => mine.partial_cmp(&theirs),
+            (Value::Integer(mine), Value::Real(theirs)) => (mine as f64).partial_cmp(&theirs),
+            (Value::Real(mine), Value::Integer(theirs)) => mine.partial_cmp(&(theirs as f64)),
+            (Value::Text(mine), Value::Text(theirs)) => Some(mine.cmp(&theirs)),
+            _ => None,
+        }
     }
 }
 
-fn apply(operation: Operation, row: Row, lost: Option<Row>) -> Decision {
-    Decision::Apply { operation, row: Some(row), lost }
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Text(text) => text.is_empty(),
+        Value::Integer(_) | Value::Real(_) | Value::RawText(_) | Value::Blob(_) => false,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(json: &str) -> Row {
-        serde_json::from_str(json).unwrap()
-    }
-
-    fn head(version: i64, json: Option<&str>) -> Head {
-        Head { version, by_same_device: false, row: json.map(row) }
-    }
-
-    fn update(base: i64, fields: &[&str], json: &str) -> Incoming {
-        Incoming {
-            operation: Operation::Update,
-            base_version: Some(base),
-            updated_fields: Some(fields.iter().map(|&field| field.to_owned()).collect()),
-            row: row(json),
-            can_conflict: true,
-        }
-    }
-
-    fn of(operation: Operation, base_version: Option<i64>, json: &str) -> Incoming {
-        Incoming { operation, base_version, updated_fields: None, row: row(json), can_conflict: true }
-    }
-
-    #[test]
-    fn a_new_row_is_stored() {
-        let incoming = of(Operation::Create, None, r#"{"id":1}"#);
-        assert_eq!(decide(None, None, &incoming), apply(Operation::Create, row(r#"{"id":1}"#), None));
-    }
-
-    #[test]
-    fn an_update_on_top_of_the_head_is_stored() {
-        let incoming = update(5, &["price"], r#"{"id":1,"price":3,"name":"x"}"#);
-        let decision = decide(Some(&head(5, Some(r#"{"id":1,"price":2,"name":"x"}"#))), None, &incoming);
-        assert_eq!(decision, apply(Operation::Update, row(r#"{"id":1,"price":3,"name":"x"}"#), None));
-    }
-
-    #[test]
-    fn a_partial_update_keeps_the_other_columns() {
-        let mut incoming = of(Operation::Update, Some(5), r#"{"price":3}"#);
-        incoming.can_conflict = false;
-        let decision = decide(Some(&head(5, Some(r#"{"id":1,"price":2}"#))), None, &incoming);
-        assert_eq!(decision, apply(Operation::Update, row(r#"{"id":1,"price":3}"#), None));
-    }
-
-    #[test]
-    fn different_columns_merge() {
-        let base = row(r#"{"id":1,"price":2,"name":"x"}"#);
-        let incoming = update(5, &["price"], r#"{"id":1,"price":3,"name":"x"}"#);
-        let decision = decide(Some(&head(6, Some(r#"{"id":1,"price":2,"name":"y"}"#))), Some(&base), &incoming);
-        assert_eq!(decision, Decision::Merge { row: row(r#"{"id":1,"price":3,"name":"y"}"#), lost: None });
-    }
-
-    #[test]
-    fn the_same_column_goes_to_the_later_arrival_and_the_loser_is_kept() {
-        let base = row(r#"{"id":1,"price":2}"#);
-        let incoming = update(5, &["price"], r#"{"id":1,"price":3}"#);
-        let decision = decide(Some(&head(6, Some(r#"{"id":1,"price":9}"#))), Some(&base), &incoming);
-        assert_eq!(decision, apply(Operation::Update, row(r#"{"id":1,"price":3}"#), Some(row(r#"{"id":1,"price":9}"#))));
-    }
-
-    #[test]
-    fn equal_rows_are_duplicates_and_different_rows_with_one_key_wait_for_a_person() {
-        let there = head(6, Some(r#"{"id":1,"price":9}"#));
-        assert_eq!(
-            decide(Some(&there), None, &of(Operation::Create, None, r#"{"id":1,"price":9,"new":null}"#)),
-            Decision::Duplicate
-        );
-        assert!(matches!(
-            decide(Some(&there), None, &of(Operation::Create, None, r#"{"id":1,"price":8}"#)),
-            Decision::Conflict { .. }
-        ));
-    }
-
-    #[test]
-    fn delete_against_update_waits_for_a_person_in_both_orders() {
-        let updated = head(6, Some(r#"{"id":1}"#));
-        assert!(matches!(decide(Some(&updated), None, &of(Operation::Delete, Some(5), "{}")), Decision::Conflict { .. }));
-        let deleted = head(6, None);
-        assert!(matches!(decide(Some(&deleted), None, &update(5, &["id"], r#"{"id":1}"#)), Decision::Conflict { .. }));
-        assert_eq!(decide(Some(&deleted), None, &of(Operation::Delete, Some(5), "{}")), Decision::Duplicate);
-    }
-
-    #[test]
-    fn a_device_never_conflicts_with_itself() {
-        let own = Head { version: 6, by_same_device: true, row: Some(row(r#"{"id":1,"price":9}"#)) };
-        let decision = decide(Some(&own), None, &update(5, &["price"], r#"{"id":1,"price":3}"#));
-        assert_eq!(decision, apply(Operation::Update, row(r#"{"id":1,"price":3}"#), None));
-    }
-
-    #[test]
-    fn a_client_of_the_original_protocol_wins_by_arriving_later() {
-        let mut incoming = of(Operation::Delete, Some(5), "{}");
-        incoming.can_conflict = false;
-        let decision = decide(Some(&head(6, Some(r#"{"id":1}"#))), None, &incoming);
-        assert_eq!(decision, Decision::Apply { operation: Operation::Delete, row: None, lost: Some(row(r#"{"id":1}"#)) });
-    }
-}
+mod tests;

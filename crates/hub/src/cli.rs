@@ -2,11 +2,15 @@
 
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
+use serde::Deserialize;
+use tillsync_core::config::Role;
+use tillsync_core::policy::Policies;
 use tokio::net::TcpListener;
 
 use crate::hub::{Hub, Options};
@@ -50,6 +54,9 @@ struct Serve {
     /// Let devices register without an enrolment token.
     #[arg(long)]
     open_registration: bool,
+    /// How tables are merged, whatever the registers' configs say: TOML with the tables of a register's config.
+    #[arg(long, value_name = "FILE")]
+    policies: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -62,6 +69,9 @@ struct EnrollToken {
     /// How long it is good for: a number with s, m, h or d.
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = parse_time)]
     expires: Duration,
+    /// What these registers may do [default: register]
+    #[arg(long, value_name = "ROLE", value_parser = parse_role)]
+    role: Option<Role>,
 }
 
 impl Cli {
@@ -70,7 +80,7 @@ impl Cli {
         match self.command {
             Command::Serve(serve) => serve.run().await,
             Command::EnrollToken(wanted) => {
-                let token = wanted.place.open().await?.make_enroll_token(wanted.uses, wanted.expires).await?;
+                let token = wanted.place.open().await?.make_enroll_token(wanted.uses, wanted.expires, wanted.role).await?;
                 print_line(&token)
             }
             Command::AdminKey(place) => print_line(&place.open().await?.replace_admin_key().await?),
@@ -89,6 +99,7 @@ impl Place {
 
 impl Serve {
     async fn run(self) -> anyhow::Result<()> {
+        let policies = self.policies.as_deref().map(read_policies).transpose()?.unwrap_or_default();
         let listener = TcpListener::bind(self.listen).await.with_context(|| {
             format!(
                 "cannot listen on {}: stop the program that uses this port, or choose another with --listen ADDR:PORT",
@@ -96,7 +107,7 @@ impl Serve {
             )
         })?;
         let hub = self.place.open().await?;
-        let options = Options { open_registration: self.open_registration };
+        let options = Options { open_registration: self.open_registration, policies: Arc::new(policies) };
         let signalled = shutdown_signal()?;
         if let Some(key) = hub.make_first_admin_key().await? {
             print_line(&format!("admin key (shown once): {key}"))?;
@@ -157,6 +168,24 @@ fn print_line(line: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+fn parse_role(text: &str) -> Result<Role, String> {
+    Role::parse(text).ok_or_else(|| format!("{text:?} is not a role: write register or manager"))
+}
+
+/// The tables of a policies file; anything else in it is a mistake.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PoliciesFile {
+    #[serde(default)]
+    tables: Policies,
+}
+
+fn read_policies(path: &Path) -> anyhow::Result<Policies> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("the policies {} cannot be read", path.display()))?;
+    let file: PoliciesFile = toml::from_str(&text).with_context(|| format!("the policies {} are not valid", path.display()))?;
+    Ok(file.tables)
 }
 
 fn parse_time(text: &str) -> Result<Duration, String> {

@@ -1,17 +1,23 @@
 //! The hub: its database and what its requests share.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tillsync_core::config::Role;
+use tillsync_core::policy::Policies;
 
 use crate::database::{Database, DatabaseError, OpenError, Sqlite};
 use crate::key::Key;
 use crate::live::Live;
 
 /// How a hub serves.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Devices may register without an enrolment token.
     pub open_registration: bool,
+    /// How entities are merged, whatever the devices say.
+    pub policies: Arc<Policies>,
 }
 
 /// A hub over one database. Clones share it.
@@ -43,11 +49,11 @@ impl Hub {
         Ok(key.reveal().to_owned())
     }
 
-    /// A token that lets `uses` devices register within `valid_for`.
-    pub async fn make_enroll_token(&self, uses: u32, valid_for: Duration) -> Result<String, DatabaseError> {
+    /// A token that lets `uses` devices register within `valid_for`, in this role; in that of a till when none is given.
+    pub async fn make_enroll_token(&self, uses: u32, valid_for: Duration, role: Option<Role>) -> Result<String, DatabaseError> {
         let token = Key::make_token();
         let lifetime_ms = i64::try_from(valid_for.as_millis()).unwrap_or(i64::MAX);
-        self.database.add_enroll_token(token.hash(), uses, crate::clock::now_ms().saturating_add(lifetime_ms)).await?;
+        self.database.add_enroll_token(token.hash(), uses, crate::clock::now_ms().saturating_add(lifetime_ms), role).await?;
         Ok(token.reveal().to_owned())
     }
 

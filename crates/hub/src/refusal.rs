@@ -69,6 +69,15 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, "not_found", "there is no such device")
     }
 
+    pub(crate) fn no_such_conflict() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "there is no such conflict")
+    }
+
+    pub(crate) fn not_your_conflict() -> Self {
+        let text = "this is another device's conflict: it is decided there, by a manager's device or by the administrator";
+        Self::new(StatusCode::FORBIDDEN, "not_allowed", text)
+    }
+
     pub(crate) fn no_such_path() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path: check the server address")
     }

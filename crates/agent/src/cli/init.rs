@@ -197,6 +197,7 @@ fn register(agent: &Agent, token: Option<&str>) -> anyhow::Result<()> {
         metadata: Some(serde_json::json!({ "role": agent.config.role })),
         enroll_token: token.map(str::to_owned),
         registration_id: Some(registration),
+        role: Some(agent.config.role),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match runtime.block_on(agent.remote.register(&request)) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tillsync_core::change::Verdict;
+use tillsync_core::policy::Policies;
 use tillsync_core::wire::hub::{
     PULL_LIMIT_MAX, PullRequest, PullResponse, PushChange, PushError, PushRequest, PushResponse, PushResult, RegisterRequest,
     RegisterResponse,
@@ -39,8 +40,16 @@ pub fn encode_push(cursor: i64, batch: &[Outgoing]) -> Request {
         event_id: Some(change.event_id),
         base_version: change.base_version,
         updated_fields: change.updated_fields.clone(),
+        base: None,
     });
-    let request = PushRequest { device_id: None, api_key: None, cursor_id: cursor, changes: changes.collect() };
+    let request = PushRequest {
+        device_id: None,
+        api_key: None,
+        cursor_id: cursor,
+        changes: changes.collect(),
+        policies: Policies::new(),
+        sent_at: None,
+    };
     Request::new("/sync/push", serde_json::to_vec(&request).expect("a push encodes"))
 }
 

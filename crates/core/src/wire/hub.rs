@@ -2,12 +2,15 @@
 //!
 //! Everything that the original lacks is optional both ways, so that a client or server of the original keeps working.
 //! Paths: `POST /sync/register`, `POST /sync/push`, `POST /sync/pull`, `GET /sync/status`, `GET /sync/stats`,
-//! `POST /sync/suspend/{deviceId}`, `DELETE /sync/{deviceId}`, `GET /health`.
+//! `GET /sync/conflicts`, `POST /sync/conflicts/{id}/resolve`, `POST /sync/suspend/{deviceId}`, `DELETE /sync/{deviceId}`, `GET /health`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::change::{Operation, Verdict};
+use crate::config::Role;
+use crate::merge::Dispute;
+use crate::policy::Policies;
 
 /// The header that names the device; the key itself goes in `Authorization: Bearer`.
 pub const DEVICE_ID_HEADER: &str = "x-device-id";
@@ -52,6 +55,9 @@ pub struct RegisterRequest {
     /// answer does not leave a second device behind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registration_id: Option<String>,
+    /// What the device may do; a role in the enrolment token binds more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
 }
 
 fn desktop() -> String {
@@ -75,6 +81,9 @@ pub struct Device {
     pub platform: String,
     /// `active`, `inactive` or `suspended`.
     pub status: String,
+    /// What it may do.
+    #[serde(default)]
+    pub role: Role,
     /// Unix milliseconds.
     pub created_at: i64,
     /// As given at registration.
@@ -109,6 +118,12 @@ pub struct PushRequest {
     pub cursor_id: i64,
     /// In the order they happened.
     pub changes: Vec<PushChange>,
+    /// How the entities of these changes are merged; those that are not named have the default. The hub's operator may overrule.
+    #[serde(default, skip_serializing_if = "Policies::is_empty")]
+    pub policies: Policies,
+    /// The client's clock when it sent this, Unix milliseconds: the clock of its `timestamp`s is as wrong as this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<i64>,
 }
 
 /// One change of a push.
@@ -124,7 +139,7 @@ pub struct PushChange {
     pub entity_type: String,
     /// The row.
     pub entity_id: String,
-    /// Client clock, Unix milliseconds.
+    /// When it was made, Unix milliseconds, by the client's clock; by the hub's as far as the client knows it.
     pub timestamp: i64,
     /// The row's columns. An update may carry all of them or only the changed ones; a delete may have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -138,6 +153,9 @@ pub struct PushChange {
     /// The columns that an update changed; all of `data` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_fields: Option<Vec<String>>,
+    /// Columns as they were before the change: counters and JSON values are merged from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Box<RawValue>>,
 }
 
 /// Answer to a push, 200 whenever the changes were looked at one by one.
@@ -193,6 +211,143 @@ pub struct PushResult {
     /// Why, for `conflict` and `rejected`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What the hub put into its conflict log about this change, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<Box<Conflict>>,
+}
+
+/// An entry of the conflict log: both values, who, when, what decided, and how it ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Conflict {
+    /// Its number.
+    pub id: i64,
+    /// The kind of row.
+    pub entity_type: String,
+    /// The row.
+    pub entity_id: String,
+    /// What the client did.
+    pub operation: Operation,
+    /// The client.
+    pub device_id: String,
+    /// What people call the client; absent once it is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_name: Option<String>,
+    /// The client's change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<uuid::Uuid>,
+    /// When the client wrote its value, by the hub's clock, Unix milliseconds.
+    pub client_at: i64,
+    /// What the client wrote; null for a delete.
+    #[serde(default)]
+    pub client_value: Option<Box<RawValue>>,
+    /// The columns it changed; all of its value when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_fields: Option<Vec<String>>,
+    /// The version it started from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_version: Option<i64>,
+    /// The row at that version, as far as it is known.
+    #[serde(default)]
+    pub base_value: Option<Box<RawValue>>,
+    /// Who had written what the hub had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_device_id: Option<String>,
+    /// What people call that device; absent once it is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_device_name: Option<String>,
+    /// When, by the hub's clock, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_at: Option<i64>,
+    /// What the hub had; null when the row was deleted.
+    #[serde(default)]
+    pub server_value: Option<Box<RawValue>>,
+    /// The columns that both had changed, each with the rule that decided; none when it is about the row as a whole.
+    #[serde(default)]
+    pub rules: Vec<Dispute>,
+    /// Why nothing decided, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// `pending`, `client-wins`, `server-wins` or `merged`.
+    pub resolution: String,
+    /// The row after it; null while it is pending, and for a delete.
+    #[serde(default)]
+    pub resolved_value: Option<Box<RawValue>>,
+    /// The person's device, or `admin`; absent when a rule decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_by: Option<String>,
+    /// Unix milliseconds; absent while it is pending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<i64>,
+    /// Unix milliseconds.
+    pub created_at: i64,
+    /// The row's version now: what a resolution must name.
+    pub version: i64,
+}
+
+impl Conflict {
+    /// Whether a person has to decide.
+    pub fn is_pending(&self) -> bool {
+        self.resolution == "pending"
+    }
+}
+
+/// Answer to `GET /sync/conflicts`. Query: `status` (`pending`, `automatic`, `resolved`), `entity`, `after` (an id), `limit`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConflictsResponse {
+    /// True unless the whole request failed.
+    pub success: bool,
+    /// In the order of their ids.
+    pub conflicts: Vec<Conflict>,
+    /// Whether there is more after the last one.
+    pub has_more: bool,
+    /// The hub's epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<String>,
+}
+
+/// How a person decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resolution {
+    /// The client's values.
+    ClientWins,
+    /// The hub's values.
+    ServerWins,
+    /// The hub's row with the columns of `data`.
+    Merged,
+}
+
+/// `POST /sync/conflicts/{id}/resolve`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolveRequest {
+    /// How.
+    pub resolution: Resolution,
+    /// The row's version that the person saw; when the row has another one, nothing is written.
+    pub base_version: i64,
+    /// Columns and values, for `merged`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Box<RawValue>>,
+}
+
+/// Answer to a resolution that was carried out, 200; and, with `success` false and a code, to one that was not, 409.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ResolveResponse {
+    /// Whether it was carried out.
+    pub success: bool,
+    /// The conflict as it is now.
+    pub conflict: Conflict,
+    /// The row as it is now; null when it is deleted.
+    #[serde(default)]
+    pub data: Option<Box<RawValue>>,
+    /// Why not, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// `row_changed` or `already_resolved`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
 }
 
 /// `POST /sync/pull`.
@@ -267,6 +422,9 @@ pub struct PullChange {
     /// Who made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_id: Option<String>,
+    /// The conflict that a person decided by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolves: Option<i64>,
 }
 
 fn yes() -> bool {
@@ -338,7 +496,7 @@ pub struct ErrorResponse {
     /// For people: what is wrong and what to do.
     pub error: String,
     /// One of: `bad_request`, `unauthorized`, `suspended`, `not_found`, `too_large`, `rate_limited`, `internal`, `enroll_token_required`,
-    /// `enroll_token_invalid`.
+    /// `enroll_token_invalid`, `row_changed`, `already_resolved`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// The member at fault, as a path such as `changes[3].operation`.

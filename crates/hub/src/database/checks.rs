@@ -30,6 +30,12 @@ pub(super) fn row_of(change: &PushChange) -> Result<Row, String> {
     Ok(row)
 }
 
+/// The columns as they were before the change, where the client says so.
+pub(super) fn before_of(change: &PushChange) -> Result<Row, String> {
+    let Some(before) = &change.base else { return Ok(Row::default()) };
+    serde_json::from_str(before.get()).map_err(|_| "base is not an object of columns and SQLite values".to_owned())
+}
+
 fn check_name(field: &str, name: &str, bytes_max: usize) -> Result<(), String> {
     if name.is_empty() {
         return Err(format!("{field} is empty"));

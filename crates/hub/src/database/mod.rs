@@ -5,11 +5,15 @@ mod error;
 mod model;
 mod sqlite;
 
+use tillsync_core::config::Role;
 use tillsync_core::wire::hub::Stats;
 use tokio::sync::watch;
 
 pub use error::{DatabaseError, OpenError};
-pub use model::{Access, Batch, BatchOutcome, Page, PageQuery, Permission, Progress, Registration, RegistrationOutcome};
+pub use model::{
+    Access, Batch, BatchOutcome, ConflictPage, ConflictQuery, ConflictStatus, Page, PageQuery, Permission, Progress, Registration,
+    RegistrationOutcome, Resolve, ResolveOutcome, Resolved,
+};
 pub use sqlite::Sqlite;
 
 use crate::key::KeyHash;
@@ -57,10 +61,16 @@ impl Database {
         }
     }
 
-    /// Lets `uses` devices register until `expires_at_ms`.
-    pub async fn add_enroll_token(&self, hash: KeyHash, uses: u32, expires_at_ms: i64) -> Result<(), DatabaseError> {
+    /// Lets `uses` devices register until `expires_at_ms`, in this role if one is given.
+    pub async fn add_enroll_token(
+        &self,
+        hash: KeyHash,
+        uses: u32,
+        expires_at_ms: i64,
+        role: Option<Role>,
+    ) -> Result<(), DatabaseError> {
         match self {
-            Self::Sqlite(sqlite) => sqlite.add_enroll_token(hash, uses, expires_at_ms).await,
+            Self::Sqlite(sqlite) => sqlite.add_enroll_token(hash, uses, expires_at_ms, role).await,
         }
     }
 
@@ -89,6 +99,27 @@ impl Database {
     pub async fn push(&self, batch: Batch) -> Result<BatchOutcome, DatabaseError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.push(batch).await,
+        }
+    }
+
+    /// Whether a device is a manager's.
+    pub async fn is_manager(&self, device_id: &str) -> Result<bool, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.is_manager(device_id).await,
+        }
+    }
+
+    /// Reads a part of the conflict log.
+    pub async fn conflicts(&self, query: ConflictQuery) -> Result<ConflictPage, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.conflicts(query).await,
+        }
+    }
+
+    /// Carries out a person's decision, unless the row or the conflict has moved.
+    pub async fn resolve(&self, wish: Resolve) -> Result<ResolveOutcome, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.resolve(wish).await,
         }
     }
 

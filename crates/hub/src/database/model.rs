@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use tillsync_core::wire::hub::{Device, PullChange, PushChange, PushResult, RegisterRequest};
+use serde_json::value::RawValue;
+use tillsync_core::policy::Policies;
+use tillsync_core::row::Row;
+use tillsync_core::wire::hub::{Conflict, Device, PullChange, PushChange, PushResult, RegisterRequest, Resolution};
 
 use crate::key::KeyHash;
 
@@ -51,6 +54,10 @@ pub struct Batch {
     pub cursor_id: i64,
     /// In the order they happened.
     pub changes: Vec<PushChange>,
+    /// How their entities are merged.
+    pub policies: Policies,
+    /// What must be added to the device's times to get this hub's, milliseconds.
+    pub skew_ms: i64,
     /// Unix milliseconds.
     pub now_ms: i64,
 }
@@ -109,4 +116,78 @@ pub struct Progress {
     pub pending: i64,
     /// The largest change id.
     pub head: i64,
+}
+
+/// How entries of the conflict log stand.
+#[derive(Clone, Copy)]
+pub enum ConflictStatus {
+    /// A person has to decide.
+    Pending,
+    /// A rule decided.
+    Automatic,
+    /// A person has decided.
+    Resolved,
+}
+
+/// Which part of the conflict log somebody wants.
+#[derive(Clone)]
+pub struct ConflictQuery {
+    /// Only those of this device.
+    pub device_id: Option<String>,
+    /// Only those of this entity.
+    pub entity: Option<String>,
+    /// Only those that stand like this.
+    pub status: Option<ConflictStatus>,
+    /// Entries after this id.
+    pub after: i64,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// A part of the conflict log.
+pub struct ConflictPage {
+    /// In the order of their ids.
+    pub conflicts: Vec<Conflict>,
+    /// Whether there is more.
+    pub has_more: bool,
+}
+
+/// A person's decision.
+pub struct Resolve {
+    /// About this conflict.
+    pub conflict_id: i64,
+    /// At this device; `None` for the administrator.
+    pub device_id: Option<String>,
+    /// How.
+    pub resolution: Resolution,
+    /// The version of the row that the person saw.
+    pub base_version: i64,
+    /// Columns to set, for [`Resolution::Merged`].
+    pub columns: Row,
+    /// Unix milliseconds.
+    pub now_ms: i64,
+}
+
+/// A conflict and its row as they are now.
+pub struct Resolved {
+    /// The conflict.
+    pub conflict: Conflict,
+    /// The row; `None` when it is deleted.
+    pub data: Option<Box<RawValue>>,
+}
+
+/// What became of a decision. Only the first of them wrote anything.
+pub enum ResolveOutcome {
+    /// It is carried out.
+    Resolved(Box<Resolved>),
+    /// The row has another version by now.
+    RowChanged(Box<Resolved>),
+    /// Somebody has decided before.
+    AlreadyResolved(Box<Resolved>),
+    /// It makes no sense, for this reason.
+    Impossible(String),
+    /// It is another device's conflict.
+    NotAllowed,
+    /// There is no such conflict.
+    Unknown,
 }

@@ -3,6 +3,7 @@
 pub(crate) mod health;
 pub(crate) mod register;
 
+pub(crate) mod conflicts;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod status;

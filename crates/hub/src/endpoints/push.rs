@@ -1,19 +1,30 @@
 //! `POST /sync/push`: takes changes, each with its own verdict, all in one transaction.
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use axum::{Extension, Json};
 use tillsync_core::change::Verdict;
 use tillsync_core::wire::hub::{BODY_BYTES_MAX, PUSH_CHANGES_MAX, PushError, PushRequest, PushResponse, PushResult};
 
 use crate::clock::now_ms;
 use crate::credentials::{Credentials, admit};
 use crate::database::{Batch, BatchOutcome};
-use crate::hub::Hub;
+use crate::hub::{Hub, Options};
 use crate::refusal::Refusal;
 
-pub(crate) async fn push(State(hub): State<Hub>, headers: HeaderMap, body: Body) -> Result<Json<PushResponse>, Refusal> {
+/// A device's clock that is less than this away is right: the difference may as well be the time that the request took.
+const SKEW_MS_MIN: i64 = 120_000;
+
+/// A request names the policies of the tables of one store.
+const POLICIES_MAX: usize = 1000;
+
+pub(crate) async fn push(
+    State(hub): State<Hub>,
+    Extension(options): Extension<Options>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<PushResponse>, Refusal> {
     let (device_id, request) = admit(&hub, &headers, body, BODY_BYTES_MAX, |request: &mut PushRequest| {
         Credentials::from_body(&mut request.device_id, &mut request.api_key)
     })
@@ -21,10 +32,18 @@ pub(crate) async fn push(State(hub): State<Hub>, headers: HeaderMap, body: Body)
     if request.changes.len() > PUSH_CHANGES_MAX {
         return Err(Refusal::too_large(format!("a push carries at most {PUSH_CHANGES_MAX} changes: send fewer at once")));
     }
+    if request.policies.len() > POLICIES_MAX {
+        return Err(Refusal::bad_field("policies", format!("at most {POLICIES_MAX} entities")));
+    }
     let _served = hub.live().serve(&device_id);
     let entity_ids: Vec<String> = request.changes.iter().map(|change| change.entity_id.clone()).collect();
     let now_ms = now_ms();
-    let batch = Batch { device_id: device_id.clone(), cursor_id: request.cursor_id, changes: request.changes, now_ms };
+    let mut policies = request.policies;
+    policies.extend(options.policies.iter().map(|(entity, merging)| (entity.clone(), merging.clone())));
+    let skew_ms = request.sent_at.map_or(0, |sent_at| now_ms.saturating_sub(sent_at));
+    let skew_ms = if skew_ms.saturating_abs() < SKEW_MS_MIN { 0 } else { skew_ms };
+    let cursor_id = request.cursor_id;
+    let batch = Batch { device_id: device_id.clone(), cursor_id, changes: request.changes, policies, skew_ms, now_ms };
     let outcome = hub.database().push(batch).await?;
     let response = answer(outcome, entity_ids, hub.database().epoch(), now_ms);
     let (stored, refused) = (response.synced_count, response.errors.len());

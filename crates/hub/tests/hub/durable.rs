@@ -28,7 +28,7 @@ async fn no_secret_is_in_the_files() {
     let shop = Shop::open().await;
     let a = shop.device("A").await;
     let admin = shop.hub.make_first_admin_key().await.unwrap().unwrap();
-    let token = shop.hub.make_enroll_token(1, DAY).await.unwrap();
+    let token = shop.hub.make_enroll_token(1, DAY, None).await.unwrap();
     shop.push(&a, &[event("create", "1", None, &[], json!({ "visible": "yes" }))]).await;
     let mut bytes = Vec::new();
     for entry in fs::read_dir(shop.folder.path()).unwrap() {

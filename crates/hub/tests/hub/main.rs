@@ -4,6 +4,7 @@ mod support;
 
 mod access;
 mod bodies;
+mod conflicts;
 mod durable;
 mod process;
 mod pulling;

@@ -63,16 +63,32 @@ async fn a_copy_of_an_earlier_version_is_brought_up_to_date_and_asks_nobody() {
 }
 
 #[tokio::test]
-async fn of_two_values_for_one_column_the_later_arrival_wins_and_both_are_kept() {
-    let shop = Shop::open().await;
-    let (a, b) = (shop.device("A").await, shop.device("B").await);
-    shop.push(&a, &[event("create", "1", None, &[], json!({ "id": 1, "price": 2 }))]).await;
-    shop.push(&a, &[event("update", "1", Some(1), &["price"], json!({ "id": 1, "price": 9 }))]).await;
-    let answer = shop.push(&b, &[event("update", "1", Some(1), &["price"], json!({ "id": 1, "price": 3 }))]).await;
-    assert_eq!(verdicts(&answer), [verdict("applied", 3)]);
-    let lost = ("client-wins".to_owned(), Some(r#"{"id":1,"price":3}"#.to_owned()), Some(r#"{"id":1,"price":9}"#.to_owned()));
-    assert_eq!(shop.conflicts(), [lost]);
-    assert_eq!(shop.stats().await["pendingConflicts"], 0);
+async fn of_two_values_for_one_column_the_one_written_later_wins_and_both_are_kept() {
+    for (at, outcome, version, price) in [(7, "applied", 3, 3), (3, "merged", 2, 9)] {
+        let shop = Shop::open().await;
+        let (a, b) = (shop.device("A").await, shop.device("B").await);
+        shop.push(&a, &[event("create", "1", None, &[], json!({ "id": 1, "price": 2 }))]).await;
+        shop.push(&a, &[event("update", "1", Some(1), &["price"], json!({ "id": 1, "price": 9 }))]).await;
+        let mut change = event("update", "1", Some(1), &["price"], json!({ "id": 1, "price": 3 }));
+        change["timestamp"] = json!(at);
+        let answer = shop.push(&b, std::slice::from_ref(&change)).await;
+        assert_eq!(verdicts(&answer), [verdict(outcome, version)]);
+        assert_eq!(newest(&shop, 0).await["data"]["price"], price);
+        let kept = if price == 3 { "client" } else { "server" };
+        let conflict = &answer["results"][0]["conflict"];
+        assert_eq!(conflict["rules"], json!([{ "column": "price", "rule": "latest", "kept": kept }]));
+        assert_eq!((&conflict["resolution"], &conflict["baseValue"]["price"]), (&json!(format!("{kept}-wins")), &json!(2)));
+        assert_eq!(
+            (&conflict["serverDeviceName"], &conflict["serverAt"], &conflict["clientAt"]),
+            (&json!("A"), &json!(5), &json!(at))
+        );
+        let lost = (format!("{kept}-wins"), Some(r#"{"id":1,"price":3}"#.to_owned()), Some(r#"{"id":1,"price":9}"#.to_owned()));
+        assert_eq!(shop.conflicts(), [lost]);
+        assert_eq!(shop.stats().await["pendingConflicts"], 0);
+        let again = shop.push(&b, &[change]).await;
+        assert_eq!(again["results"][0]["conflict"]["id"], conflict["id"], "a repeated event hears the same");
+        assert_eq!(newest(&shop, 0).await["id"], version);
+    }
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ pub struct Shop {
 
 impl Shop {
     pub async fn open() -> Self {
-        Self::with(Options { open_registration: true }).await
+        Self::with(Options { open_registration: true, ..Options::default() }).await
     }
 
     pub async fn with(options: Options) -> Self {
@@ -37,7 +37,7 @@ impl Shop {
         let Self { folder, hub, router: old } = self;
         drop((hub, old));
         let hub = Hub::open(folder.path().join("hub.db")).await.unwrap();
-        Self { router: router(hub.clone(), Options { open_registration: true }), hub, folder }
+        Self { router: router(hub.clone(), Options { open_registration: true, ..Options::default() }), hub, folder }
     }
 
     pub async fn send(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Vec<u8>) {

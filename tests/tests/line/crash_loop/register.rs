@@ -163,5 +163,6 @@ fn registration(name: &str) -> RegisterRequest {
         metadata: None,
         enroll_token: None,
         registration_id: None,
+        role: None,
     }
 }

@@ -75,7 +75,7 @@ impl Shop {
     pub async fn with(journal: Journal, on_a: &str, on_b: &str, plan: Plan) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let hub = Hub::open(folder.path().join("hub.db")).await.unwrap();
-        let service = router(hub, Options { open_registration: true });
+        let service = router(hub, Options { open_registration: true, ..Options::default() });
         let line = || Line::new(service.clone(), plan.clone());
         let a = Register::set_up(folder.path(), "a", journal, on_a, line()).await;
         let b = Register::set_up(folder.path(), "b", journal, on_b, line()).await;

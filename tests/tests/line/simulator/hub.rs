@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use tillsync_core::change::{Operation, Verdict};
-use tillsync_core::merge::{Decision, Head, Incoming, decide};
+use tillsync_core::merge::{self, Decision, Head, Incoming, Writer, decide};
+use tillsync_core::policy::Merging;
 use tillsync_core::row::Row;
 
 use super::shop::Key;
@@ -18,6 +19,7 @@ pub struct Outgoing {
     pub row: Row,
     pub updated_fields: Option<Vec<String>>,
     pub base_version: Option<i64>,
+    pub at_ms: i64,
 }
 
 /// What became of it.
@@ -39,6 +41,7 @@ pub struct Entry {
     pub key: Key,
     /// The whole row; `None` for a delete.
     pub row: Option<Row>,
+    pub at_ms: i64,
 }
 
 /// An entry of the conflict log.
@@ -118,19 +121,22 @@ impl Hub {
         }
         let Some(version) = self.version(&change.key) else {
             let deletes = change.operation == Operation::Delete;
-            let id = self.append(device, change, (!deletes).then(|| change.row.clone()), false);
+            let id = self.append(device, change, (!deletes).then(|| change.row.clone()), false, change.at_ms);
             return answer(Verdict::Applied, id);
         };
-        let head = Head { version, by_same_device: self.is_by(device, change), row: self.entry(version).row.clone() };
+        let Entry { row, at_ms, .. } = self.entry(version).clone();
+        let head = Head { version, at_ms, by_same_device: self.is_by(device, change), row, since: self.since(change) };
         let base = change.base_version.filter(|base| *base < version).and_then(|base| self.row_at(&change.key, base));
         let incoming = Incoming {
             operation: change.operation,
             base_version: change.base_version,
             updated_fields: change.updated_fields.clone(),
             row: if change.operation == Operation::Delete { Row::default() } else { change.row.clone() },
+            before: Row::default(),
+            writer: Writer { device: device.to_string(), manager: false, at_ms: change.at_ms },
             can_conflict: true,
         };
-        let decision = decide(Some(&head), base.as_ref(), &incoming);
+        let decision = decide(Some(&head), base.as_ref(), &incoming, &Merging::default());
         self.carry_out(device, change, &head, decision)
     }
 
@@ -144,15 +150,20 @@ impl Hub {
                 let server_row = head.row.clone().filter(|_| verdict == Verdict::Merged);
                 Answer { server_row, ..answer(verdict, head.version) }
             }
-            Decision::Apply { row, lost, .. } => {
-                let id = self.append(device, change, row, false);
-                self.note_lost(device, change, lost);
+            Decision::Apply { row, at_ms, disputes, .. } => {
+                let id = self.append(device, change, row, false, at_ms);
+                self.note_lost(device, change, head, &disputes);
                 answer(Verdict::Applied, id)
             }
-            Decision::Merge { row, lost } => {
-                let id = self.append(device, change, Some(row.clone()), true);
-                self.note_lost(device, change, lost);
+            Decision::Merge { row, at_ms, disputes } => {
+                let id = self.append(device, change, Some(row.clone()), true, at_ms);
+                self.note_lost(device, change, head, &disputes);
                 Answer { server_row: Some(row), ..answer(Verdict::Merged, id) }
+            }
+            Decision::Keep { disputes } => {
+                self.events.insert(change.event.clone(), (head.version, true));
+                self.note_lost(device, change, head, &disputes);
+                Answer { server_row: head.row.clone(), ..answer(Verdict::Merged, head.version) }
             }
             Decision::Conflict { .. } => {
                 self.note(device, change, head.row.clone());
@@ -196,18 +207,26 @@ impl Hub {
         self.entry(*then).row.clone()
     }
 
-    fn append(&mut self, device: usize, change: &Outgoing, row: Option<Row>, merged: bool) -> i64 {
+    /// What came after the change's base.
+    fn since(&self, change: &Outgoing) -> Vec<merge::Entry> {
+        let base = change.base_version.unwrap_or(0);
+        let since = self.histories.get(&change.key).into_iter().flatten().filter(|id| **id > base).map(|id| self.entry(*id));
+        let by = |entry: &Entry| Writer { device: entry.device.to_string(), manager: false, at_ms: entry.at_ms };
+        since.map(|entry| merge::Entry { writer: by(entry), row: entry.row.clone() }).collect()
+    }
+
+    fn append(&mut self, device: usize, change: &Outgoing, row: Option<Row>, merged: bool, at_ms: i64) -> i64 {
         let id = self.head() + 1;
         let (event, key) = (change.event.clone(), change.key.clone());
         self.histories.entry(key.clone()).or_default().push(id);
         self.events.insert(event.clone(), (id, merged));
-        self.log.push(Entry { id, device, merged, event, key, row });
+        self.log.push(Entry { id, device, merged, event, key, row, at_ms });
         id
     }
 
-    fn note_lost(&mut self, device: usize, change: &Outgoing, lost: Option<Row>) {
-        if let Some(lost) = lost {
-            self.note(device, change, Some(lost));
+    fn note_lost(&mut self, device: usize, change: &Outgoing, head: &Head, disputes: &[merge::Dispute]) {
+        if !disputes.is_empty() {
+            self.note(device, change, head.row.clone());
         }
     }
 

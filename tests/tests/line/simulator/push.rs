@@ -45,8 +45,8 @@ impl Register {
 
     fn outgoing(&self, change: &Change) -> Outgoing {
         let base_version = Some(self.state.version(&change.key)).filter(|version| *version > 0);
-        let Change { event, key, operation, row, updated_fields, .. } = change.clone();
-        Outgoing { event, key, operation, row, updated_fields, base_version }
+        let Change { event, key, operation, row, updated_fields, at_ms, .. } = change.clone();
+        Outgoing { event, key, operation, row, updated_fields, base_version, at_ms }
     }
 
     fn next_upload(&mut self, rows_max: usize) -> Option<(Batch, Vec<Outgoing>)> {
@@ -88,6 +88,7 @@ impl Register {
             row: row.clone(),
             updated_fields: None,
             base_version: None,
+            at_ms: 0,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Devices: registered, authenticated, suspended, deleted.
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use tillsync_core::config::Role;
 use tillsync_core::wire::hub::Device;
 
 use super::tokens::{self, Token};
@@ -20,14 +21,24 @@ pub(super) fn register(tx: &Transaction, registration: &Registration) -> rusqlit
             Token::Usable | Token::UsedUp => {}
         }
     }
+    let role = role_of(tx, registration)?;
     let device_id = match known {
         Some(known) => {
-            renew(tx, &known.device_id, registration)?;
+            renew(tx, &known.device_id, registration, role)?;
             known.device_id
         }
-        None => insert(tx, registration)?,
+        None => insert(tx, registration, role.unwrap_or_default())?,
     };
     tx.query_row("SELECT * FROM devices WHERE id = ?1", [device_id], read).map(RegistrationOutcome::Registered)
+}
+
+/// The role that the token binds the device to. Without one the device's own word counts where everybody may register; with a
+/// token that says nothing a till is a till.
+fn role_of(tx: &Transaction, registration: &Registration) -> rusqlite::Result<Option<Role>> {
+    match registration.permission {
+        Permission::Open => Ok(registration.request.role),
+        Permission::Token(hash) => tokens::role(tx, hash),
+    }
 }
 
 struct KnownRegistration {
@@ -45,7 +56,7 @@ fn find_registration(tx: &Transaction, registration: &Registration) -> rusqlite:
     .optional()
 }
 
-fn insert(tx: &Transaction, registration: &Registration) -> rusqlite::Result<String> {
+fn insert(tx: &Transaction, registration: &Registration, role: Role) -> rusqlite::Result<String> {
     let Registration { request, permission, key_hash, now_ms } = registration;
     let device_id = uuid::Uuid::new_v4().to_string();
     let token = match permission {
@@ -53,8 +64,8 @@ fn insert(tx: &Transaction, registration: &Registration) -> rusqlite::Result<Str
         Permission::Token(hash) => Some(hash.as_bytes()),
     };
     tx.execute(
-        "INSERT INTO devices (id, name, type, api_key, version, platform, created_at, metadata, registration_id, enroll_token)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT INTO devices (id, name, type, api_key, version, platform, created_at, metadata, registration_id, enroll_token, role)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         params![
             device_id,
             request.name,
@@ -66,16 +77,18 @@ fn insert(tx: &Transaction, registration: &Registration) -> rusqlite::Result<Str
             request.metadata.as_ref().map(ToString::to_string),
             request.registration_id,
             token,
+            role.as_str(),
         ],
     )?;
     Ok(device_id)
 }
 
-/// A suspended device stays suspended.
-fn renew(tx: &Transaction, device_id: &str, registration: &Registration) -> rusqlite::Result<()> {
+/// A suspended device stays suspended, and one that nobody gave another role keeps the one it has.
+fn renew(tx: &Transaction, device_id: &str, registration: &Registration, role: Option<Role>) -> rusqlite::Result<()> {
     let Registration { request, key_hash, .. } = registration;
     tx.execute(
-        "UPDATE devices SET api_key = ?2, name = ?3, type = ?4, version = ?5, platform = ?6, metadata = ?7 WHERE id = ?1",
+        "UPDATE devices SET api_key = ?2, name = ?3, type = ?4, version = ?5, platform = ?6, metadata = ?7, role = coalesce(?8, role)
+         WHERE id = ?1",
         params![
             device_id,
             key_hash.as_bytes(),
@@ -84,13 +97,24 @@ fn renew(tx: &Transaction, device_id: &str, registration: &Registration) -> rusq
             request.version,
             request.platform,
             request.metadata.as_ref().map(ToString::to_string),
+            role.map(Role::as_str),
         ],
     )?;
     Ok(())
 }
 
+/// Whether the device is a manager's.
+pub(super) fn is_manager(connection: &Connection, device_id: &str) -> rusqlite::Result<bool> {
+    let found = connection
+        .prepare_cached("SELECT role = 'manager' FROM devices WHERE id = ?1")?
+        .query_row([device_id], |row| row.get(0))
+        .optional()?;
+    Ok(found.unwrap_or(false))
+}
+
 fn read(row: &Row) -> rusqlite::Result<Device> {
     let metadata: Option<String> = row.get("metadata")?;
+    let role: String = row.get("role")?;
     Ok(Device {
         id: row.get("id")?,
         name: row.get("name")?,
@@ -98,6 +122,7 @@ fn read(row: &Row) -> rusqlite::Result<Device> {
         version: row.get("version")?,
         platform: row.get("platform")?,
         status: row.get("status")?,
+        role: Role::parse(&role).unwrap_or_default(),
         created_at: row.get("created_at")?,
         metadata: metadata.and_then(|text| serde_json::from_str(&text).ok()),
     })

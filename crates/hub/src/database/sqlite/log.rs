@@ -3,7 +3,7 @@
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tillsync_core::change::Operation;
-use tillsync_core::merge::Head;
+use tillsync_core::merge::{self, Head, Writer};
 use tillsync_core::row::Row;
 use tillsync_core::wire::hub::PushChange;
 use uuid::Uuid;
@@ -11,6 +11,12 @@ use uuid::Uuid;
 /// A row's history is walked back at most this many entries for the row that a client started from; without it every column
 /// counts as changed there, which is the careful answer.
 const HISTORY_WALKED_MAX: usize = 1000;
+
+/// Nor further than this many bytes of rows: a concurrent change of a huge row is rare, and memory is not.
+const HISTORY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// When an entry was written, by this hub's clock, also for entries from before it was noted.
+const WRITTEN_AT: &str = "coalesce(written_at, min(timestamp, server_timestamp))";
 
 /// The largest change id there ever was.
 pub(super) fn head(connection: &Connection) -> rusqlite::Result<i64> {
@@ -46,11 +52,32 @@ pub(super) fn place_of(tx: &Transaction, entity_type: &str, entity_id: &str) -> 
         .optional()
 }
 
-/// The row's head as a device sees it that has the row at `base`.
+/// The row's head as a device sees it that has the row at `base`. Its history is read only where the device does not know it.
 pub(super) fn head_at(tx: &Transaction, place: Place, device_id: &str, base: Option<i64>) -> rusqlite::Result<Head> {
-    let data = tx.prepare_cached("SELECT data FROM change_log WHERE id = ?1")?.query_row([place.version], |row| row.get(0))?;
+    let sql = format!("SELECT data, {WRITTEN_AT} FROM change_log WHERE id = ?1");
+    let (data, at_ms) = tx.prepare_cached(&sql)?.query_row([place.version], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let by_same_device = is_own_since(tx, place, device_id, base.unwrap_or(0))?;
-    Ok(Head { version: place.version, by_same_device, row: parse(data)? })
+    let since = if by_same_device { Vec::new() } else { history(tx, place, base.unwrap_or(0))? };
+    Ok(Head { version: place.version, at_ms, by_same_device, row: parse(data)?, since })
+}
+
+/// The entries of a row after `base`, oldest first.
+fn history(tx: &Transaction, place: Place, base: i64) -> rusqlite::Result<Vec<merge::Entry>> {
+    let sql = format!("SELECT data, device_id, manager, {WRITTEN_AT}, previous FROM change_log WHERE id = ?1");
+    let mut step = tx.prepare_cached(&sql)?;
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    let mut next = Some(place.version);
+    while let Some(id) = next.filter(|id| *id > base && entries.len() < HISTORY_WALKED_MAX && bytes < HISTORY_BYTES_MAX) {
+        let (data, writer, previous) = step.query_row([id], |row| {
+            let writer = Writer { device: row.get(1)?, manager: row.get(2)?, at_ms: row.get(3)? };
+            Ok((row.get::<_, Option<String>>(0)?, writer, row.get(4)?))
+        })?;
+        bytes += data.as_ref().map_or(0, String::len);
+        entries.push(merge::Entry { writer, row: parse(data)? });
+        next = previous;
+    }
+    entries.reverse();
+    Ok(entries)
 }
 
 /// Whether the device knows everything that was written to the row after `base`: it wrote all of it, and nothing was merged.
@@ -71,7 +98,7 @@ fn is_own_since(tx: &Transaction, place: Place, device_id: &str, base: i64) -> r
     Ok(false)
 }
 
-fn parse(data: Option<String>) -> rusqlite::Result<Option<Row>> {
+pub(super) fn parse(data: Option<String>) -> rusqlite::Result<Option<Row>> {
     data.map(|text| serde_json::from_str(&text)).transpose().map_err(|_| damaged(0, "data"))
 }
 
@@ -118,39 +145,50 @@ pub(super) fn was_once(tx: &Transaction, place: Place, row: &Row) -> rusqlite::R
 
 /// A new entry of the log.
 pub(super) struct Entry<'a> {
-    pub device_id: &'a str,
-    pub change: &'a PushChange,
+    pub entity_type: &'a str,
+    pub entity_id: &'a str,
+    pub event_id: Option<&'a Uuid>,
+    /// As the client said.
+    pub timestamp: i64,
+    /// Who writes, and when by this hub's clock.
+    pub writer: &'a Writer,
     pub operation: Operation,
     /// The whole row; `None` for a delete.
     pub data: Option<&'a str>,
     pub merged: bool,
     pub previous: Option<i64>,
+    /// The conflict that a person decides by it.
+    pub resolves: Option<i64>,
     pub now_ms: i64,
 }
 
 /// Appends an entry and makes it the head of its row; gives its id.
 pub(super) fn append(tx: &Transaction, entry: &Entry) -> rusqlite::Result<i64> {
-    let Entry { change, now_ms, .. } = entry;
+    let Entry { entity_type, entity_id, writer, now_ms, .. } = entry;
     let deleted = entry.data.is_none();
     let sql = "INSERT INTO change_log
-        (device_id, merged, operation, entity_type, entity_id, event_id, previous, timestamp, server_timestamp, deleted_at, data)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        (device_id, merged, operation, entity_type, entity_id, event_id, previous, timestamp, server_timestamp, deleted_at, data,
+         written_at, manager, resolves)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     let id = tx.prepare_cached(sql)?.insert(params![
-        entry.device_id,
+        writer.device,
         entry.merged,
         entry.operation.as_str(),
-        change.entity_type,
-        change.entity_id,
-        change.event_id.as_ref().map(Uuid::as_bytes),
+        entity_type,
+        entity_id,
+        entry.event_id.map(Uuid::as_bytes),
         entry.previous,
-        change.timestamp,
+        entry.timestamp,
         now_ms,
         deleted.then_some(now_ms),
         entry.data,
+        writer.at_ms,
+        writer.manager,
+        entry.resolves,
     ])?;
     let sql = "INSERT INTO rows (entity_type, entity_id, version, deleted) VALUES (?1, ?2, ?3, ?4)
         ON CONFLICT DO UPDATE SET version = excluded.version, deleted = excluded.deleted";
-    tx.prepare_cached(sql)?.execute(params![change.entity_type, change.entity_id, id, deleted])?;
+    tx.prepare_cached(sql)?.execute(params![entity_type, entity_id, id, deleted])?;
     Ok(id)
 }
 

@@ -9,6 +9,7 @@ mod tokens;
 mod conflicts;
 mod log;
 mod push;
+mod resolve;
 
 mod cursors;
 mod page;
@@ -19,11 +20,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tillsync_core::config::Role;
 use tillsync_core::wire::hub::Stats;
 use tokio::sync::{Mutex, watch};
 
 use super::error::{DatabaseError, OpenError};
-use super::model::{Access, Batch, BatchOutcome, Page, PageQuery, Progress, Registration, RegistrationOutcome};
+use super::model::{
+    Access, Batch, BatchOutcome, ConflictPage, ConflictQuery, Page, PageQuery, Progress, Registration, RegistrationOutcome,
+    Resolve, ResolveOutcome,
+};
 use crate::key::KeyHash;
 use readers::Readers;
 
@@ -65,8 +70,14 @@ impl Sqlite {
         self.write(move |tx| devices::register(tx, &registration)).await
     }
 
-    pub(super) async fn add_enroll_token(&self, hash: KeyHash, uses: u32, expires_at_ms: i64) -> Result<(), DatabaseError> {
-        self.write(move |tx| tokens::add(tx, hash, uses, expires_at_ms)).await
+    pub(super) async fn add_enroll_token(
+        &self,
+        hash: KeyHash,
+        uses: u32,
+        expires_at_ms: i64,
+        role: Option<Role>,
+    ) -> Result<(), DatabaseError> {
+        self.write(move |tx| tokens::add(tx, hash, uses, expires_at_ms, role)).await
     }
 
     pub(super) async fn access_of(&self, device_id: &str) -> Result<Option<Access>, DatabaseError> {
@@ -84,6 +95,19 @@ impl Sqlite {
 
     pub(super) async fn push(&self, batch: Batch) -> Result<BatchOutcome, DatabaseError> {
         self.write(move |tx| push::push(tx, &batch)).await
+    }
+
+    pub(super) async fn is_manager(&self, device_id: &str) -> Result<bool, DatabaseError> {
+        let device_id = device_id.to_owned();
+        self.readers.read(move |connection| devices::is_manager(connection, &device_id)).await
+    }
+
+    pub(super) async fn conflicts(&self, query: ConflictQuery) -> Result<ConflictPage, DatabaseError> {
+        self.readers.read(move |connection| conflicts::page(connection, &query)).await
+    }
+
+    pub(super) async fn resolve(&self, wish: Resolve) -> Result<ResolveOutcome, DatabaseError> {
+        self.write(move |tx| resolve::resolve(tx, &wish)).await
     }
 
     pub(super) async fn page(&self, query: PageQuery) -> Result<Page, DatabaseError> {

@@ -12,7 +12,7 @@ use crate::database::model::{Page, PageQuery};
 /// goes on from where the scan stopped.
 pub(crate) const SCAN_MAX: usize = 50_000;
 
-const ENTRIES: &str = "SELECT id, device_id, merged, operation, entity_type, entity_id, timestamp, data
+const ENTRIES: &str = "SELECT id, device_id, merged, operation, entity_type, entity_id, timestamp, data, resolves
     FROM change_log WHERE id > ?1 ORDER BY id";
 
 pub(super) fn read(tx: &Transaction, query: &PageQuery) -> rusqlite::Result<Page> {
@@ -72,5 +72,6 @@ fn change(entry: &Row) -> rusqlite::Result<PullChange> {
         data: data.map(RawValue::from_string).transpose().map_err(|_| log::damaged(7, "data"))?,
         is_synced: true,
         device_id: Some(entry.get(1)?),
+        resolves: entry.get(8)?,
     })
 }

@@ -3,13 +3,13 @@
 use rusqlite::Transaction;
 use serde_json::value::RawValue;
 use tillsync_core::change::{Operation, Verdict};
-use tillsync_core::merge::{Decision, Head, Incoming, decide};
+use tillsync_core::merge::{Decision, Dispute, Head, Incoming, Writer, decide, written_at};
 use tillsync_core::row::Row;
-use tillsync_core::wire::hub::{PushChange, PushResult};
+use tillsync_core::wire::hub::{Conflict, PushChange, PushResult};
 
-use super::conflicts::{self, Conflict, Outcome};
-use super::cursors;
+use super::conflicts::{self, NewConflict, Outcome};
 use super::log::{self, Entry, Place};
+use super::{cursors, devices};
 use crate::database::checks;
 use crate::database::model::{Batch, BatchOutcome};
 
@@ -18,9 +18,10 @@ const RUN_SCANNED_MAX: i64 = 2000;
 
 pub(super) fn push(tx: &Transaction, batch: &Batch) -> rusqlite::Result<BatchOutcome> {
     let beyond_head = batch.cursor_id > log::head(tx)?;
+    let manager = devices::is_manager(tx, &batch.device_id)?;
     let mut results = Vec::with_capacity(batch.changes.len());
     for change in &batch.changes {
-        results.push(Push { tx, batch, change }.judge()?);
+        results.push(Push { tx, batch, change, manager }.judge()?);
     }
     cursors::touch(tx, &batch.device_id, batch.now_ms)?;
     let new_cursor_id = if beyond_head || batch.cursor_id < 0 {
@@ -37,12 +38,23 @@ struct Push<'a> {
     tx: &'a Transaction<'a>,
     batch: &'a Batch,
     change: &'a PushChange,
+    /// Whether a manager's device pushes.
+    manager: bool,
+}
+
+/// A decision about a row that is there, on its way into the logs.
+struct Judged<'a> {
+    place: Place,
+    head: &'a Head,
+    base: Option<&'a Row>,
+    incoming: &'a Incoming,
 }
 
 impl Push<'_> {
     fn judge(&self) -> rusqlite::Result<PushResult> {
-        let row = match checks::row_of(self.change) {
-            Ok(row) => row,
+        let checked = checks::row_of(self.change).and_then(|row| Ok((row, checks::before_of(self.change)?)));
+        let (row, before) = match checked {
+            Ok(rows) => rows,
             Err(reason) => return Ok(self.rejected(reason)),
         };
         if let Some(repeated) = self.judge_repeated()? {
@@ -50,35 +62,42 @@ impl Push<'_> {
         }
         match log::place_of(self.tx, &self.change.entity_type, &self.change.entity_id)? {
             None => self.store_first(),
-            Some(place) => self.judge_known(place, row),
+            Some(place) => self.judge_known(place, &self.incoming(row, before)),
         }
     }
 
-    /// The answer to an event that came before: the same as then, and nothing is written.
+    /// The answer to an event that came before: the same as then, and nothing is written. Only a conflict that a person has decided
+    /// is none any more.
     fn judge_repeated(&self) -> rusqlite::Result<Option<PushResult>> {
         let Some(event_id) = &self.change.event_id else {
             return Ok(None);
         };
+        let noted = || conflicts::find_event(self.tx, event_id);
         if let Some(stored) = log::find_event(self.tx, event_id)? {
             if stored.entity_type != self.change.entity_type || stored.entity_id != self.change.entity_id {
                 return Ok(Some(self.rejected("this eventId was used for another row".to_owned())));
             }
-            if !stored.merged {
-                return Ok(Some(self.result(Verdict::Duplicate, Some(stored.id))));
-            }
-            let head = self.head_of_row()?;
-            return Ok(Some(self.with_server_row(Verdict::Merged, head.as_ref(), None)?));
+            let result = if stored.merged {
+                let head = self.head_of_row()?;
+                self.with_server_row(Verdict::Merged, head.as_ref())?
+            } else {
+                self.result(Verdict::Duplicate, Some(stored.id))
+            };
+            return Ok(Some(with_conflict(result, noted()?)));
         }
-        let Some(reason) = conflicts::find_event(self.tx, event_id)? else {
+        let Some(conflict) = noted()? else {
             return Ok(None);
         };
         let head = self.head_of_row()?;
-        Ok(Some(self.with_server_row(Verdict::Conflict, head.as_ref(), Some(reason))?))
+        let verdict = if conflict.is_pending() { Verdict::Conflict } else { Verdict::Merged };
+        let result = self.with_server_row(verdict, head.as_ref())?;
+        let error = conflict.reason.clone().filter(|_| conflict.is_pending());
+        Ok(Some(with_conflict(PushResult { error, ..result }, Some(conflict))))
     }
 
     fn head_of_row(&self) -> rusqlite::Result<Option<Head>> {
         let place = log::place_of(self.tx, &self.change.entity_type, &self.change.entity_id)?;
-        place.map(|place| log::head_at(self.tx, place, &self.batch.device_id, None)).transpose()
+        place.map(|place| log::head_at(self.tx, place, &self.batch.device_id, Some(place.version))).transpose()
     }
 
     /// A row that nobody knows is stored as the text that came; with no other side there is nothing to decide.
@@ -87,48 +106,60 @@ impl Push<'_> {
             Operation::Delete => (Operation::Delete, None),
             Operation::Create | Operation::Update => (Operation::Create, self.change.data.as_deref().map(RawValue::get)),
         };
-        let id = self.append(operation, data, false, None)?;
+        let id = self.append(operation, data, self.writer().at_ms, false, None)?;
         Ok(self.result(Verdict::Applied, Some(id)))
     }
 
-    fn judge_known(&self, place: Place, row: Row) -> rusqlite::Result<PushResult> {
-        let incoming = self.incoming(row);
+    fn judge_known(&self, place: Place, incoming: &Incoming) -> rusqlite::Result<PushResult> {
         let head = log::head_at(self.tx, place, &self.batch.device_id, incoming.base_version)?;
         let base = match incoming.base_version {
             Some(version) if version < place.version => log::row_at(self.tx, self.change, place, version)?,
             _ => None,
         };
-        match decide(Some(&head), base.as_ref(), &incoming) {
-            Decision::Duplicate => self.answer_duplicate(&head, &incoming),
-            Decision::Apply { operation, row, lost } => {
+        let merging = self.batch.policies.get(&self.change.entity_type).cloned().unwrap_or_default();
+        let decision = decide(Some(&head), base.as_ref(), incoming, &merging);
+        self.carry_out(&Judged { place, head: &head, base: base.as_ref(), incoming }, decision)
+    }
+
+    fn carry_out(&self, judged: &Judged, decision: Decision) -> rusqlite::Result<PushResult> {
+        let Judged { place, head, incoming, .. } = *judged;
+        match decision {
+            Decision::Duplicate => self.answer_duplicate(head, incoming),
+            Decision::Apply { operation, row, at_ms, disputes } => {
                 let data = row.as_ref().map(Row::to_json);
-                let id = self.append(operation, data.as_deref(), false, Some(place.version))?;
-                self.note_lost(id, &incoming, lost.as_ref(), Outcome::ClientWins)?;
-                Ok(self.result(Verdict::Applied, Some(id)))
+                let id = self.append(operation, data.as_deref(), at_ms, false, Some(place.version))?;
+                let conflict = self.note_disputes(judged, id, &disputes, row.as_ref())?;
+                Ok(with_conflict(self.result(Verdict::Applied, Some(id)), conflict))
             }
-            Decision::Merge { row, lost } => {
-                let data = row.to_json();
-                let id = self.append(Operation::Update, Some(&data), true, Some(place.version))?;
-                self.note_lost(id, &incoming, lost.as_ref(), Outcome::Merged(&data))?;
-                let merged = Head { version: id, by_same_device: true, row: Some(row) };
-                self.with_server_row(Verdict::Merged, Some(&merged), None)
+            Decision::Merge { row, at_ms, disputes } => {
+                let id = self.append(Operation::Update, Some(&row.to_json()), at_ms, true, Some(place.version))?;
+                let conflict = self.note_disputes(judged, id, &disputes, Some(&row))?;
+                Ok(with_conflict(self.with_row(Verdict::Merged, id, Some(&row))?, conflict))
+            }
+            Decision::Keep { disputes } => {
+                if let Some(event_id) = &self.change.event_id {
+                    log::note_repeated(self.tx, event_id, head.version, true)?;
+                }
+                let conflict = self.note_disputes(judged, head.version, &disputes, head.row.as_ref())?;
+                Ok(with_conflict(self.with_server_row(Verdict::Merged, Some(head))?, conflict))
             }
             // A register that brings the row as it was before somebody changed it has only not heard of the change.
             Decision::Conflict { .. }
                 if incoming.operation == Operation::Create && log::was_once(self.tx, place, &incoming.row)? =>
             {
-                self.answer_duplicate(&head, &incoming)
+                self.answer_duplicate(head, incoming)
             }
-            Decision::Conflict { reason } => {
-                self.note(place.version, &incoming, head.row.as_ref(), Outcome::Pending(reason))?;
-                self.with_server_row(Verdict::Conflict, Some(&head), Some(reason.to_owned()))
+            Decision::Conflict { reason, disputes } => {
+                let conflict = self.note(judged, place.version, &disputes, Outcome::Pending(reason), None)?;
+                let result = self.with_server_row(Verdict::Conflict, Some(head))?;
+                Ok(with_conflict(PushResult { error: Some(reason.to_owned()), ..result }, conflict))
             }
         }
     }
 
     /// A client of the original protocol names neither event nor base: its cursor says what it had seen, and the later
     /// arrival wins.
-    fn incoming(&self, row: Row) -> Incoming {
+    fn incoming(&self, row: Row, before: Row) -> Incoming {
         let can_conflict = self.change.event_id.is_some();
         let known_by_cursor = if can_conflict { None } else { Some(self.batch.cursor_id) };
         Incoming {
@@ -136,8 +167,17 @@ impl Push<'_> {
             base_version: self.change.base_version.or(known_by_cursor),
             updated_fields: self.change.updated_fields.clone(),
             row,
+            before,
+            writer: self.writer(),
             can_conflict,
         }
+    }
+
+    /// Who made the change, and when by this hub's clock. What a client of the original protocol says of its time is not believed.
+    fn writer(&self) -> Writer {
+        let Batch { device_id, now_ms, skew_ms, .. } = self.batch;
+        let claimed = if self.change.event_id.is_some() { self.change.timestamp.saturating_add(*skew_ms) } else { *now_ms };
+        Writer { device: device_id.clone(), manager: self.manager, at_ms: written_at(claimed, *now_ms) }
     }
 
     /// The hub has all that the client sends; what the client lacks is told to it.
@@ -147,49 +187,97 @@ impl Push<'_> {
             log::note_repeated(self.tx, event_id, head.version, lacks)?;
         }
         if lacks && incoming.can_conflict {
-            return self.with_server_row(Verdict::Merged, Some(head), None);
+            return self.with_server_row(Verdict::Merged, Some(head));
         }
         Ok(self.result(Verdict::Duplicate, Some(head.version)))
     }
 
-    fn append(&self, operation: Operation, data: Option<&str>, merged: bool, previous: Option<i64>) -> rusqlite::Result<i64> {
-        let Batch { device_id, now_ms, .. } = self.batch;
-        let entry = Entry { device_id, change: self.change, operation, data, merged, previous, now_ms: *now_ms };
+    fn append(
+        &self,
+        operation: Operation,
+        data: Option<&str>,
+        at_ms: i64,
+        merged: bool,
+        previous: Option<i64>,
+    ) -> rusqlite::Result<i64> {
+        let entry = Entry {
+            entity_type: &self.change.entity_type,
+            entity_id: &self.change.entity_id,
+            event_id: self.change.event_id.as_ref(),
+            timestamp: self.change.timestamp,
+            writer: &Writer { at_ms, ..self.writer() },
+            operation,
+            data,
+            merged,
+            previous,
+            resolves: None,
+            now_ms: self.batch.now_ms,
+        };
         log::append(self.tx, &entry)
     }
 
-    fn note_lost(&self, id: i64, incoming: &Incoming, lost: Option<&Row>, outcome: Outcome) -> rusqlite::Result<()> {
-        match lost {
-            Some(lost) => self.note(id, incoming, Some(lost), outcome),
-            None => Ok(()),
+    fn note_disputes(
+        &self,
+        judged: &Judged,
+        id: i64,
+        disputes: &[Dispute],
+        result: Option<&Row>,
+    ) -> rusqlite::Result<Option<Conflict>> {
+        if disputes.is_empty() {
+            return Ok(None);
         }
+        self.note(judged, id, disputes, Outcome::of(disputes), result)
     }
 
-    fn note(&self, id: i64, incoming: &Incoming, server: Option<&Row>, outcome: Outcome) -> rusqlite::Result<()> {
-        let server_value = server.map(Row::to_json);
-        let conflict = Conflict {
-            device_id: &self.batch.device_id,
-            change: self.change,
-            base_version: incoming.base_version,
-            change_log_id: id,
-            server_value: server_value.as_deref(),
-            outcome,
-            now_ms: self.batch.now_ms,
-        };
-        conflicts::add(self.tx, &conflict)
+    fn note(
+        &self,
+        judged: &Judged,
+        change_log_id: i64,
+        disputes: &[Dispute],
+        outcome: Outcome,
+        result: Option<&Row>,
+    ) -> rusqlite::Result<Option<Conflict>> {
+        let Judged { head, base, incoming, .. } = *judged;
+        let id = conflicts::add(
+            self.tx,
+            &NewConflict {
+                change: self.change,
+                base_version: incoming.base_version,
+                base,
+                client: &incoming.writer,
+                change_log_id,
+                server: head.row.as_ref(),
+                server_writer: head.since.last().map(|entry| &entry.writer),
+                disputes,
+                outcome,
+                result,
+                now_ms: self.batch.now_ms,
+            },
+        )?;
+        conflicts::get(self.tx, id)
     }
 
     fn result(&self, status: Verdict, version: Option<i64>) -> PushResult {
-        PushResult { id: self.change.id, status, version, server_data: None, error: None }
+        PushResult { id: self.change.id, status, version, server_data: None, error: None, conflict: None }
     }
 
     fn rejected(&self, reason: String) -> PushResult {
         PushResult { error: Some(reason), ..self.result(Verdict::Rejected, None) }
     }
 
-    fn with_server_row(&self, status: Verdict, head: Option<&Head>, error: Option<String>) -> rusqlite::Result<PushResult> {
-        let row = head.and_then(|head| head.row.as_ref()).map(Row::to_json);
-        let server_data = row.map(RawValue::from_string).transpose().map_err(|_| log::damaged(0, "data"))?;
-        Ok(PushResult { server_data, error, ..self.result(status, head.map(|head| head.version)) })
+    fn with_server_row(&self, status: Verdict, head: Option<&Head>) -> rusqlite::Result<PushResult> {
+        match head {
+            Some(head) => self.with_row(status, head.version, head.row.as_ref()),
+            None => Ok(self.result(status, None)),
+        }
     }
+
+    fn with_row(&self, status: Verdict, version: i64, row: Option<&Row>) -> rusqlite::Result<PushResult> {
+        let server_data = row.map(|row| RawValue::from_string(row.to_json())).transpose().map_err(|_| log::damaged(0, "data"))?;
+        Ok(PushResult { server_data, ..self.result(status, Some(version)) })
+    }
+}
+
+fn with_conflict(result: PushResult, conflict: Option<Conflict>) -> PushResult {
+    PushResult { conflict: conflict.map(Box::new), ..result }
 }

@@ -1,16 +1,24 @@
 //! Enrolment tokens.
 
 use rusqlite::{OptionalExtension, Transaction, params};
+use tillsync_core::config::Role;
 
 use crate::clock::now_ms;
 use crate::key::KeyHash;
 
-pub(super) fn add(tx: &Transaction, hash: KeyHash, uses: u32, expires_at_ms: i64) -> rusqlite::Result<()> {
+pub(super) fn add(tx: &Transaction, hash: KeyHash, uses: u32, expires_at_ms: i64, role: Option<Role>) -> rusqlite::Result<()> {
     tx.execute(
-        "INSERT INTO enroll_tokens (hash, uses_left, expires_at, created_at) VALUES (?1, ?2, ?3, ?4)",
-        params![hash.as_bytes(), uses, expires_at_ms, now_ms()],
+        "INSERT INTO enroll_tokens (hash, uses_left, expires_at, created_at, role) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![hash.as_bytes(), uses, expires_at_ms, now_ms(), role.map(Role::as_str)],
     )?;
     Ok(())
+}
+
+/// The role that a token binds its devices to, if it does.
+pub(super) fn role(tx: &Transaction, hash: KeyHash) -> rusqlite::Result<Option<Role>> {
+    let word: Option<Option<String>> =
+        tx.query_row("SELECT role FROM enroll_tokens WHERE hash = ?1", [hash.as_bytes()], |row| row.get(0)).optional()?;
+    Ok(word.flatten().and_then(|word| Role::parse(&word)))
 }
 
 /// What a token allows.
