@@ -228,10 +228,11 @@ async fn an_event_that_said_nothing_new_does_not_undo_what_came_after_it() {
     let (a, b) = (shop.device("A").await, shop.device("B").await);
     shop.push(&a, &[event("create", "1", None, &[], json!({ "id": 1, "price": 1 }))]).await;
     shop.push(&b, &[event("update", "1", Some(1), &["price"], json!({ "id": 1, "price": 2 }))]).await;
-    let batch = [
+    let mut batch = [
         event("update", "1", Some(1), &["price"], json!({ "id": 1, "price": 2 })),
         event("update", "1", Some(1), &["price"], json!({ "id": 1, "price": 3 })),
     ];
+    batch[1]["timestamp"] = json!(6);
     let expected = [verdict("duplicate", 2), verdict("applied", 3)];
     assert_eq!(verdicts(&shop.push(&a, &batch).await), expected);
     assert_eq!(verdicts(&shop.push(&a, &batch).await), [verdict("duplicate", 2), verdict("duplicate", 3)]);
