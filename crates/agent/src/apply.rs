@@ -5,6 +5,7 @@
 
 mod together;
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -23,8 +24,8 @@ use crate::clock::now_ms;
 use crate::remote::Incoming;
 use crate::state::inbox::{self, Reason};
 use crate::state::shadow::Kept;
-use crate::state::{marks as state_marks, outbox, shadow, upload};
-use crate::store::schema::{Schema, Table};
+use crate::state::{marks as state_marks, outbox, outside, shadow, upload};
+use crate::store::schema::{Reference, Schema, Table};
 use crate::store::{StoreError, journal, marks, open, rows, schema};
 
 /// The write lock is held about this long; committing comes on top, and both together should stay below 5 ms.
@@ -58,6 +59,8 @@ enum Outcome {
     Written(Box<Row>),
     Deleted,
     Held(Reason, Option<String>),
+    /// The register's filter keeps it out.
+    Outside,
 }
 
 type Outcomes = Vec<(usize, Outcome)>;
@@ -140,6 +143,10 @@ impl Agent {
                 sorted.unknown.push(change);
                 continue;
             };
+            if !table.direction.pulls() {
+                inbox::release(state.conn(), &change.entity, &change.key, change.id)?;
+                continue;
+            }
             let kept = shadow::get(state.conn(), entity.number, &change.key)?;
             let version = kept.as_ref().map_or(0, Kept::version);
             let uploading = version == 0 && !upload::is_finished(state.conn(), &change.entity)?;
@@ -178,10 +185,21 @@ impl Agent {
         let journal_max = if restored || in_store > noted { usize::MAX >> 1 } else { JOURNAL_MAX };
         let mut outcomes = Outcomes::new();
         let mut held: HashMap<usize, (Reason, Option<String>)> = HashMap::new();
+        let kept_out = RefCell::default();
         let mut next = 0;
         let mut busy = 0;
         loop {
-            let slice = Slice { schema: &store.schema, arriving, from: next, cursor, captured, journal_max, held: &held };
+            let slice = Slice {
+                schema: &store.schema,
+                arriving,
+                from: next,
+                cursor,
+                captured,
+                journal_max,
+                held: &held,
+                agent: self,
+                kept_out: &kept_out,
+            };
             match slice.write(&mut conn).map_err(|error| StoreError::from_sqlite(&self.config.store, error)) {
                 Ok(Wrote::Done { outcomes: new, next: reached }) => {
                     outcomes.extend(new);
@@ -228,6 +246,9 @@ impl Agent {
                 Outcome::Written(row) => {
                     let columns = column_prints(&row, &entity.columns);
                     shadow::put(&tx, entity.number, &change.key, &Shadow { print: row_print(&row), columns, version: change.id })?;
+                    if store.schema.table(&change.entity).is_some_and(|table| table.filter.is_some()) {
+                        outside::remove(&tx, &change.entity, &change.key)?;
+                    }
                     inbox::release(&tx, &change.entity, &change.key, change.id)?;
                     received += 1;
                 }
@@ -235,6 +256,10 @@ impl Agent {
                     shadow::put_deleted(&tx, entity.number, &change.key, change.id)?;
                     inbox::release(&tx, &change.entity, &change.key, change.id)?;
                     received += 1;
+                }
+                Outcome::Outside => {
+                    outside::add(&tx, &change.entity, &change.key)?;
+                    inbox::release(&tx, &change.entity, &change.key, change.id)?;
                 }
                 Outcome::Held(reason, detail) => {
                     let entry = inbox::Entry {
@@ -294,6 +319,9 @@ struct Slice<'a> {
     captured: i64,
     journal_max: usize,
     held: &'a HashMap<usize, (Reason, Option<String>)>,
+    agent: &'a Agent,
+    /// Rows that the filters have kept out since the visit began.
+    kept_out: &'a RefCell<HashSet<(String, String)>>,
 }
 
 enum Wrote {
@@ -363,10 +391,14 @@ impl Slice<'_> {
             Some(row) => {
                 for parent in &table.parents {
                     if parent.table != table.name && !rows::parent_is_there(conn, parent, row)? {
+                        if self.is_kept_out(parent, row)? {
+                            self.kept_out.borrow_mut().insert((table.name.clone(), arriving.change.key.clone()));
+                            return Ok(Outcome::Outside);
+                        }
                         return Ok(Outcome::Held(Reason::Parent, Some(format!("its {} is not here", parent.table))));
                     }
                 }
-                rows::upsert(conn, table, &arriving.values, row).map(|row| Outcome::Written(Box::new(row)))
+                self.upsert(conn, table, arriving, row)
             }
             None => delete(conn, table, &arriving.values),
         };
@@ -376,6 +408,36 @@ impl Slice<'_> {
             }
             other => other,
         }
+    }
+}
+
+impl Slice<'_> {
+    /// Writes the row, unless it is new here and the filter keeps it out. A row that is here follows the server wherever it goes.
+    fn upsert(&self, conn: &Connection, table: &Table, arriving: &Arriving, row: &Row) -> rusqlite::Result<Outcome> {
+        let write = || rows::upsert(conn, table, &arriving.values, row).map(|row| Outcome::Written(Box::new(row)));
+        if table.filter.is_none() || !rows::read(conn, table, &arriving.values)?.is_empty() {
+            return write();
+        }
+        // The store itself says what its columns make of the values, so the row is written and looked at.
+        conn.execute_batch("SAVEPOINT tillsync_row")?;
+        let written = write();
+        if written.is_ok() && rows::is_outside(conn, table, &arriving.values)? {
+            conn.execute_batch("ROLLBACK TO tillsync_row; RELEASE tillsync_row")?;
+            self.kept_out.borrow_mut().insert((table.name.clone(), arriving.change.key.clone()));
+            return Ok(Outcome::Outside);
+        }
+        conn.execute_batch("RELEASE tillsync_row")?;
+        written
+    }
+
+    /// Whether the filter keeps out the row that this one refers to.
+    fn is_kept_out(&self, parent: &Reference, row: &Row) -> rusqlite::Result<bool> {
+        let Some(table) = self.schema.table(&parent.table).filter(|table| table.filter.is_some()) else { return Ok(false) };
+        let place = |key: &String| parent.other_columns.iter().position(|other| other == key);
+        let values = table.key.iter().map(|key| row.get(&parent.columns[place(key)?]).cloned());
+        let Some(values) = values.collect::<Option<Vec<_>>>() else { return Ok(false) };
+        let id = (table.name.clone(), entity_id(&values));
+        Ok(self.kept_out.borrow().contains(&id) || outside::holds(self.agent.state().conn(), &id.0, &id.1)?)
     }
 }
 

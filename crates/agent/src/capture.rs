@@ -18,7 +18,7 @@ use crate::agent::{Agent, AgentError, StoreSide};
 use crate::clock::now_ms;
 use crate::recover::Finding;
 use crate::state::shadow::{self, Kept};
-use crate::state::{marks, outbox, upload};
+use crate::state::{marks, outbox, selection, upload};
 use crate::store::schema::{Schema, Table};
 use crate::store::{StoreError, install, journal, marks as store_marks, open, rows, schema};
 
@@ -177,8 +177,9 @@ impl Agent {
             store.entities.insert(table.name.clone(), shadow::entity(state.conn(), &table.name, table.print_columns())?);
         }
         store.schema = read;
-        if known > 0 && shadow::entity_count(state.conn())? > known {
-            // Rows of a table that was not here were passed over; everything is fetched again, and what is known is passed over now.
+        let widened = selection::take_up(state.conn(), &store.schema)?;
+        if widened || (known > 0 && shadow::entity_count(state.conn())? > known) {
+            // Rows that were passed over before are fetched again with everything else, and what is known is passed over now.
             marks::set(state.conn(), marks::CURSOR, 0)?;
             // Both cursors go back, or it would look like an apply that was cut off.
             let conn = open::writer(&self.config.store)?;
@@ -206,7 +207,7 @@ fn read_visit(conn: &Connection, schema: &Schema, seq: i64) -> rusqlite::Result<
             break;
         }
         visit.up_to = entry.seq;
-        let Some(table) = schema.numbered(entry.table) else { continue };
+        let Some(table) = schema.numbered(entry.table).filter(|table| table.direction.pushes()) else { continue };
         for look in look_at(conn, table, &entry.key)? {
             if seen.insert((entry.table, look.key.clone())) {
                 bytes += look.row.as_ref().map_or(0, |row| row.iter().map(|(_, value)| value.size()).sum());
@@ -215,8 +216,10 @@ fn read_visit(conn: &Connection, schema: &Schema, seq: i64) -> rusqlite::Result<
         }
     }
     if !visit.more {
-        let loose =
-            schema.tables.iter().filter(|table| table.has_loose_unique && visit.looks.iter().any(|look| look.table == table.name));
+        // With a filter the numbers need not agree: rows may have left it.
+        let loose = schema.tables.iter().filter(|table| {
+            table.has_loose_unique && table.filter.is_none() && visit.looks.iter().any(|look| look.table == table.name)
+        });
         visit.counts = loose.map(|table| Ok((table.name.clone(), rows::count(conn, table)?))).collect::<rusqlite::Result<_>>()?;
     }
     Ok(visit)
@@ -237,6 +240,10 @@ fn look_at(conn: &Connection, table: &Table, key: &[Value]) -> rusqlite::Result<
     let own = rows::key_of(table, &row);
     let own_id = entity_id(&own);
     let mut looks = Vec::with_capacity(1);
+    // A row outside the filter is none of anybody's business, and one that has just left it stays as it is elsewhere.
+    if rows::is_outside(conn, table, &own)? {
+        return Ok(looks);
+    }
     if own_id != id {
         looks.push(Look { table: table.name.clone(), key: id, values: key.to_vec(), row: None });
     }

@@ -25,7 +25,8 @@ impl Agent {
             return Ok(Pulled::Trouble(Trouble::Unauthorized("this register is not enrolled".to_owned())));
         };
         let own = marks::get(self.state().conn(), marks::PULL_OWN)?.unwrap_or(false);
-        let reply = self.remote.pull(&device_id, PullQuery { cursor, exclude_own: !own, wait_ms }).await;
+        let query = PullQuery { cursor, exclude_own: !own, entities: self.subscription()?, wait_ms };
+        let reply = self.remote.pull(&device_id, query).await;
         self.faults.point("page pulled")?;
         match reply {
             PullReply::Trouble(trouble) => Ok(Pulled::Trouble(trouble)),
@@ -33,8 +34,27 @@ impl Agent {
         }
     }
 
-    fn take_page(&self, page: PulledPage, asked_from: i64) -> Result<Pulled, AgentError> {
+    /// The entities that this register wants to hear of; `None` for all that the server has.
+    pub(crate) fn subscription(&self) -> Result<Option<Vec<String>>, AgentError> {
+        let config = &self.config;
+        let is_narrow = config.include_tables.is_some()
+            || !config.exclude_tables.is_empty()
+            || config.tables.values().any(|table| !table.direction.pulls());
+        if !is_narrow {
+            return Ok(None);
+        }
+        let store = tokio::task::block_in_place(|| self.ready_store())?;
+        let tables = store.schema.tables.iter().filter(|table| table.direction.pulls());
+        Ok(Some(tables.map(|table| table.entity.clone()).collect()))
+    }
+
+    fn take_page(&self, mut page: PulledPage, asked_from: i64) -> Result<Pulled, AgentError> {
         let mut store = self.ready_store()?;
+        for change in &mut page.changes {
+            if let Some(table) = store.schema.with_entity(&change.entity) {
+                change.entity.clone_from(&table.name);
+            }
+        }
         self.server_answers()?;
         let (known_epoch, cursor) = {
             let state = self.state();

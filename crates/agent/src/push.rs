@@ -89,7 +89,7 @@ impl Agent {
         for id in &ids {
             outbox::set_standing(&tx, *id, Standing::Sent, None)?;
         }
-        let outgoing = entries.into_iter().map(|entry| outgoing(&tx, entry)).collect::<Result<_, _>>()?;
+        let outgoing = entries.into_iter().map(|entry| outgoing(&tx, &schema, entry)).collect::<Result<_, _>>()?;
         tx.commit()?;
         Ok(Next::Batch(Batch::Changes(ids), outgoing))
     }
@@ -182,7 +182,7 @@ pub(crate) fn is_stored(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Applied | Verdict::Duplicate | Verdict::Merged)
 }
 
-fn outgoing(conn: &Connection, entry: Entry) -> Result<Outgoing, AgentError> {
+fn outgoing(conn: &Connection, schema: &Schema, entry: Entry) -> Result<Outgoing, AgentError> {
     let number: Option<i64> = rusqlite::OptionalExtension::optional(conn.query_row(
         "SELECT number FROM entities WHERE name = ?1",
         [&entry.entity],
@@ -192,6 +192,7 @@ fn outgoing(conn: &Connection, entry: Entry) -> Result<Outgoing, AgentError> {
     let base_version = kept.map(|kept| kept.version()).filter(|version| *version > 0);
     Ok(Outgoing {
         event_id: entry.event_id,
+        entity_type: schema.table(&entry.entity).map_or_else(|| entry.entity.clone(), |table| table.entity.clone()),
         entity: entry.entity,
         key: entry.key,
         operation: entry.operation,

@@ -34,7 +34,8 @@ pub struct Scan {
 impl Agent {
     /// Compares every table. `accept_deletes` believes any number of vanished rows.
     pub fn scan(&self, accept_deletes: bool) -> Result<Scan, AgentError> {
-        let tables = self.ready_store()?.schema.tables.clone();
+        let mut tables = self.ready_store()?.schema.tables.clone();
+        tables.retain(|table| table.direction.pushes());
         let mut scan = Scan::default();
         for table in tables.iter().filter(|table| self.is_uploaded(&table.name)) {
             self.scan_rows(table, &mut scan)?;

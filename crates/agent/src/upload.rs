@@ -79,9 +79,13 @@ impl Agent {
         for table in &self.store().schema.tables.clone() {
             let conn = open::reader(&self.config.store)?;
             let total = rows::count(&conn, table).map_err(|error| self.store_error(error))?;
-            upload::start(self.state().conn(), &table.name, total)?;
+            let state = self.state();
+            upload::start(state.conn(), &table.name, if table.direction.pushes() { total } else { 0 })?;
+            if !table.direction.pushes() {
+                upload::finish(state.conn(), &table.name)?;
+            }
         }
-        Ok(Some(None))
+        Ok(table.direction.pushes().then_some(None))
     }
 
     /// Reads a stretch and leaves out what the server has. A stretch with nothing left is passed over at once.
@@ -183,6 +187,7 @@ fn as_change(incarnation: &str, table: &Table, key: String, row: &Row) -> Outgoi
     Outgoing {
         event_id: uuid::Builder::from_custom_bytes(xxh3_128(name.as_bytes()).to_be_bytes()).into_uuid(),
         entity: table.name.clone(),
+        entity_type: table.entity.clone(),
         key,
         operation: Operation::Create,
         data: row.to_json(),

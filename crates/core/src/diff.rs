@@ -31,9 +31,11 @@ pub fn difference(shadow: Option<&Shadow>, now: Option<&Row>, columns: &[String]
         (None, Some(_)) => Some(Difference { operation: Operation::Create, updated_fields: None }),
         (Some(_), None) => Some(Difference { operation: Operation::Delete, updated_fields: None }),
         (Some(shadow), Some(row)) if shadow.print == row_print(row) => None,
-        (Some(shadow), Some(row)) => {
-            Some(Difference { operation: Operation::Update, updated_fields: updated_fields(shadow, row, columns) })
-        }
+        (Some(shadow), Some(row)) => match updated_fields(shadow, row, columns) {
+            // The row's print differs but no column's does: a column was dropped, or does not sync any more.
+            Some(fields) if fields.is_empty() => None,
+            updated_fields => Some(Difference { operation: Operation::Update, updated_fields }),
+        },
     }
 }
 
@@ -51,10 +53,8 @@ fn updated_fields(shadow: &Shadow, row: &Row, columns: &[String]) -> Option<Vec<
         // A column that came after the prints were taken was NULL then.
         Some(shadow.columns.get(place).copied().unwrap_or(0))
     };
-    let changed: Vec<String> =
-        row.iter().filter(|(name, value)| was(name) != Some(column_print(name, value))).map(|(name, _)| name.to_owned()).collect();
-    // The row's print differs but no column's does: a column was dropped. Every column goes, so nothing can be missed.
-    (!changed.is_empty()).then_some(changed)
+    let changed = row.iter().filter(|(name, value)| was(name) != Some(column_print(name, value)));
+    Some(changed.map(|(name, _)| name.to_owned()).collect())
 }
 
 #[cfg(test)]
@@ -108,5 +108,14 @@ mod tests {
         assert_eq!(difference(Some(&old), Some(&now), &columns), None);
         now.set("size", Value::Integer(5));
         assert_eq!(difference(Some(&old), Some(&now), &columns).unwrap().updated_fields, Some(vec!["size".to_owned()]));
+    }
+
+    #[test]
+    fn a_column_that_is_gone_is_no_change() {
+        let old = shadow(&row("tea", 3), true);
+        let without =
+            |price| row("tea", price).iter().filter(|(name, _)| *name != "name").map(|(n, v)| (n.to_owned(), v.clone())).collect();
+        check(Some(&old), Some(&without(3)), None);
+        check(Some(&old), Some(&without(4)), Some((Operation::Update, Some(&["price"]))));
     }
 }

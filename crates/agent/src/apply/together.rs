@@ -1,5 +1,6 @@
 //! Rows that the store refuses one by one and takes together, such as two that swapped a unique value.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -30,6 +31,7 @@ impl Agent {
         while arriving.len() > 1 {
             let mut conn = open::writer(&self.config.store)?;
             let none = HashMap::new();
+            let kept_out = RefCell::default();
             let slice = Slice {
                 schema: &store.schema,
                 arriving: &arriving,
@@ -38,6 +40,8 @@ impl Agent {
                 captured,
                 journal_max: JOURNAL_MAX,
                 held: &none,
+                agent: self,
+                kept_out: &kept_out,
             };
             match slice.write_together(&mut conn).map_err(|error| StoreError::from_sqlite(&self.config.store, error)) {
                 Ok(Together::Written(outcomes)) => return self.record_outcomes(store, &arriving, outcomes, None),
@@ -82,7 +86,7 @@ impl Slice<'_> {
         let mut outcomes = Outcomes::new();
         for (place, arriving) in merged.iter().enumerate() {
             match self.write_row(&tx, arriving, &touched)? {
-                Outcome::Held(..) => return Ok(Together::InTheWay(place)),
+                Outcome::Held(..) | Outcome::Outside => return Ok(Together::InTheWay(place)),
                 outcome => outcomes.push((place, outcome)),
             }
             if let Some(table) = self.schema.table(&arriving.change.entity) {

@@ -33,7 +33,7 @@ pub fn encode_push(cursor: i64, batch: &[Outgoing]) -> Request {
     let changes = batch.iter().enumerate().map(|(place, change)| PushChange {
         id: place as i64 + 1,
         operation: change.operation,
-        entity_type: change.entity.clone(),
+        entity_type: change.entity_type.clone(),
         entity_id: change.key.clone(),
         timestamp: change.at_ms,
         data: RawValue::from_string(change.data.clone()).ok(),
@@ -82,14 +82,14 @@ pub fn decode_push(body: &[u8], batch: &[Outgoing]) -> Result<Vec<Answer>, Strin
 }
 
 /// `POST /sync/pull`.
-pub fn encode_pull(query: PullQuery) -> Request {
+pub fn encode_pull(query: &PullQuery) -> Request {
     let request = PullRequest {
         device_id: None,
         api_key: None,
         from_cursor_id: query.cursor,
         limit: Some(PULL_LIMIT_MAX),
         exclude_own: query.exclude_own,
-        entity_types: None,
+        entity_types: query.entities.clone(),
         wait_ms: (query.wait_ms > 0).then_some(query.wait_ms),
     };
     let mut request = Request::new("/sync/pull", serde_json::to_vec(&request).expect("a pull encodes"));
@@ -136,6 +136,7 @@ mod tests {
         let change = Outgoing {
             event_id: Uuid::nil(),
             entity: "sales".into(),
+            entity_type: "sales".into(),
             key: "1".into(),
             operation: Operation::Create,
             data: "{}".into(),

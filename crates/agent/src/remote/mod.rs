@@ -22,6 +22,8 @@ pub struct Outgoing {
     pub event_id: Uuid,
     /// The table.
     pub entity: String,
+    /// The table's name on the wire.
+    pub entity_type: String,
     /// The row.
     pub key: String,
     /// What happened.
@@ -65,7 +67,7 @@ pub enum PushReply {
 pub struct Incoming {
     /// The change id, which is the row's version.
     pub id: i64,
-    /// The table.
+    /// The table; on a page that just came, its name on the wire.
     pub entity: String,
     /// The row.
     pub key: String,
@@ -100,12 +102,14 @@ pub enum PullReply {
 }
 
 /// What to pull.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PullQuery {
     /// Changes after this one.
     pub cursor: i64,
     /// Leave out this register's own.
     pub exclude_own: bool,
+    /// Only these entities, by their names on the wire; all when `None`.
+    pub entities: Option<Vec<String>>,
     /// How long the server may wait.
     pub wait_ms: u64,
 }
@@ -173,7 +177,7 @@ impl Remote {
 
     /// Fetches a page.
     pub async fn pull(&self, device_id: &str, query: PullQuery) -> PullReply {
-        match self.send(device_id, hub::encode_pull(query)).await {
+        match self.send(device_id, hub::encode_pull(&query)).await {
             Ok(body) => match hub::decode_pull(&body, query.cursor) {
                 Ok(page) => PullReply::Page(page),
                 Err(why) => PullReply::Trouble(Trouble::NotTheServer(why)),

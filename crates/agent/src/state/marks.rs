@@ -43,6 +43,8 @@ pub const STORE_TROUBLE: &str = "store_trouble";
 pub const NOTICE: &str = "notice";
 /// When it was noted, Unix milliseconds.
 pub const NOTICE_MS: &str = "notice_ms";
+/// What synced of each table when the schema was last read, as JSON.
+pub const SELECTION: &str = "selection";
 /// Pause: 0 for no end, or the end in Unix milliseconds; absent while not paused.
 pub const PAUSED: &str = "paused";
 /// Changes sent so far.

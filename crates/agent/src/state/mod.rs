@@ -5,6 +5,8 @@
 pub mod inbox;
 pub mod marks;
 pub mod outbox;
+pub mod outside;
+pub mod selection;
 pub mod shadow;
 pub mod upload;
 
@@ -15,8 +17,14 @@ use rusqlite_migration::{M, Migrations};
 use tillsync_core::problem::Problem;
 
 /// Frozen: add at the end, never change.
-const MIGRATIONS: &[M<'static>] =
-    &[M::up(marks::CREATE), M::up(outbox::CREATE), M::up(shadow::CREATE), M::up(inbox::CREATE), M::up(upload::CREATE)];
+const MIGRATIONS: &[M<'static>] = &[
+    M::up(marks::CREATE),
+    M::up(outbox::CREATE),
+    M::up(shadow::CREATE),
+    M::up(inbox::CREATE),
+    M::up(upload::CREATE),
+    M::up(outside::CREATE),
+];
 
 /// What can be wrong with the state.
 #[derive(Debug, thiserror::Error)]

@@ -143,6 +143,11 @@ pub fn reset_versions(conn: &Connection) -> Result<usize> {
     conn.execute("UPDATE shadow SET version = 0", [])
 }
 
+/// Forgets the versions of one entity's rows.
+pub fn reset_versions_of(conn: &Connection, name: &str) -> Result<usize> {
+    conn.execute("UPDATE shadow SET version = 0 WHERE entity = (SELECT number FROM entities WHERE name = ?1)", [name])
+}
+
 /// Forgets everything.
 pub fn clear(conn: &Connection) -> Result<()> {
     conn.execute_batch("DELETE FROM shadow")

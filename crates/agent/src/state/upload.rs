@@ -57,6 +57,12 @@ pub fn finish(conn: &Connection, entity: &str) -> Result<()> {
     Ok(())
 }
 
+/// Starts a table over: rows that are with the server already are passed over.
+pub fn restart(conn: &Connection, entity: &str) -> Result<()> {
+    conn.execute("UPDATE upload SET finished = 0, position = NULL, done = 0 WHERE entity = ?1", [entity])?;
+    Ok(())
+}
+
 /// Starts all over.
 pub fn reset(conn: &Connection) -> Result<()> {
     conn.execute("DELETE FROM upload", [])?;

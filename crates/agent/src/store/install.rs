@@ -129,7 +129,7 @@ struct Trigger {
 
 fn wanted_triggers(schema: &Schema, capture: Capture) -> Vec<Trigger> {
     match capture {
-        Capture::Triggers => schema.tables.iter().flat_map(triggers_of).collect(),
+        Capture::Triggers => schema.tables.iter().filter(|table| table.direction.pushes()).flat_map(triggers_of).collect(),
         Capture::Scan => Vec::new(),
     }
 }

@@ -46,7 +46,7 @@ pub fn read(conn: &Connection, table: &Table, key: &[Value]) -> Result<Vec<Row>>
     collect(&mut query, bound(key), table)
 }
 
-/// Up to `limit` rows after this key, in key order; from the start when `None`. Rows whose key holds NULL are left out.
+/// Up to `limit` rows after this key that sync, in key order; from the start when `None`. Rows whose key holds NULL are left out.
 pub fn read_after(conn: &Connection, table: &Table, after: Option<&[Value]>, limit: usize) -> Result<Vec<Row>> {
     let keys = column_list(&table.key);
     let no_null: Vec<String> = table.key.iter().map(|key| format!("{} IS NOT NULL", quote(key))).collect();
@@ -55,31 +55,45 @@ pub fn read_after(conn: &Connection, table: &Table, after: Option<&[Value]>, lim
         format!(" AND ({keys}) > ({})", places.join(", "))
     });
     let sql = format!(
-        "SELECT {} FROM {} WHERE {}{} ORDER BY {keys} LIMIT {limit}",
+        "SELECT {} FROM {} WHERE {}{}{} ORDER BY {keys} LIMIT {limit}",
         column_list(&table.columns),
         quote(&table.name),
         no_null.join(" AND "),
         beyond.unwrap_or_default(),
+        and_filter(table),
     );
     let mut query = conn.prepare_cached(&sql)?;
     collect(&mut query, bound(after.unwrap_or_default()), table)
 }
 
-/// Up to `limit` rows whose key holds NULL.
+/// Up to `limit` rows whose key holds NULL and that sync.
 pub fn read_null_keys(conn: &Connection, table: &Table, limit: usize) -> Result<Vec<Row>> {
     let some_null: Vec<String> = table.key.iter().map(|key| format!("{} IS NULL", quote(key))).collect();
     let sql = format!(
-        "SELECT {} FROM {} WHERE {} LIMIT {limit}",
+        "SELECT {} FROM {} WHERE ({}){} LIMIT {limit}",
         column_list(&table.columns),
         quote(&table.name),
-        some_null.join(" OR ")
+        some_null.join(" OR "),
+        and_filter(table),
     );
     collect(&mut conn.prepare(&sql)?, bound(&[]), table)
 }
 
-/// How many rows the table has.
+/// How many rows of the table sync.
 pub fn count(conn: &Connection, table: &Table) -> Result<u64> {
-    conn.prepare_cached(&format!("SELECT count(*) FROM {}", quote(&table.name)))?.query_row([], |row| row.get(0))
+    let condition = table.filter.as_ref().map_or_else(String::new, |filter| format!(" WHERE {filter}"));
+    conn.prepare_cached(&format!("SELECT count(*) FROM {}{condition}", quote(&table.name)))?.query_row([], |row| row.get(0))
+}
+
+/// Whether the row with this key, which is there, is one that the table's filter keeps out.
+pub fn is_outside(conn: &Connection, table: &Table, key: &[Value]) -> Result<bool> {
+    let Some(filter) = &table.filter else { return Ok(false) };
+    let sql = format!("SELECT NOT EXISTS (SELECT 1 FROM {} WHERE {} AND {filter})", quote(&table.name), key_condition(table, 1));
+    conn.prepare_cached(&sql)?.query_row(params_from_iter(bound(key)), |row| row.get(0))
+}
+
+fn and_filter(table: &Table) -> String {
+    table.filter.as_ref().map_or_else(String::new, |filter| format!(" AND {filter}"))
 }
 
 /// The key of a row.

@@ -41,7 +41,7 @@ pub struct Table {
     pub entity: String,
     /// Which way its rows go.
     pub direction: Direction,
-    /// A condition in SQL; rows outside it do not sync.
+    /// A condition in SQL over its columns; rows outside it do not sync. It holds the conditions of the tables it refers to.
     pub filter: Option<String>,
     /// The primary key's columns, in key order.
     pub key: Vec<String>,
@@ -136,7 +136,31 @@ pub fn read(conn: &Connection, config: &Config) -> Result<Schema> {
     }
     link_children(conn, &mut schema.tables)?;
     schema.tables = parents_first(schema.tables);
+    pass_filters_on(&mut schema.tables);
     Ok(schema)
+}
+
+/// A row that refers to a row outside its filter is outside, too: nobody else could place it.
+fn pass_filters_on(tables: &mut [Table]) {
+    for place in 0..tables.len() {
+        let (before, table) = tables.split_at_mut(place);
+        let Some(table) = table.first_mut() else { continue };
+        for reference in &table.parents {
+            let parent = before.iter().find(|parent| parent.name == reference.table);
+            let Some((parent, filter)) = parent.and_then(|parent| Some((parent, parent.filter.as_ref()?))) else { continue };
+            let own = |column: &String| format!("{}.{}", quote(&table.name), quote(column));
+            let is_null: Vec<String> = reference.columns.iter().map(|column| format!("{} IS NULL", own(column))).collect();
+            let pairs = reference.columns.iter().zip(&reference.other_columns);
+            let same: Vec<String> = pairs.map(|(column, other)| format!("{} = {}", quote(other), own(column))).collect();
+            let condition = format!(
+                "({} OR EXISTS (SELECT 1 FROM {} WHERE {} AND {filter}))",
+                is_null.join(" OR "),
+                quote(&parent.name),
+                same.join(" AND ")
+            );
+            table.filter = Some(table.filter.as_ref().map_or_else(|| condition.clone(), |own| format!("{own} AND {condition}")));
+        }
+    }
 }
 
 /// SQLite's schema version, which every change of the schema moves.
@@ -224,7 +248,7 @@ fn read_table(conn: &Connection, name: &str, config: &Config) -> Result<std::res
         name: name.to_owned(),
         entity: config.entity_of(name).to_owned(),
         direction: settings.direction,
-        filter: settings.filter.clone(),
+        filter: settings.filter.as_deref().map(filter_sql),
         key,
         columns,
         left_out,

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::support::{Register, Shop, count, eventually, pos, text};
+use super::support::{Register, Shop, count, eventually, plain, pos, same, text};
 
 const SCHEMA: &str =
     "CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT, password_hash TEXT NOT NULL, isSynced INTEGER DEFAULT 0);
@@ -93,4 +93,116 @@ fn columns_that_are_left_out_stay_where_they_are() {
     assert_eq!(text(&here, "SELECT password_hash FROM users WHERE id = 1"), "secret of Ann");
     let hub = shop.hub.number("SELECT count(*) FROM change_log WHERE data LIKE '%secret%' OR data LIKE '%isSynced%'");
     assert_eq!(hub, 0, "no secret reached the hub");
+}
+
+const SHOPS: &str = "CREATE TABLE sales(id INTEGER PRIMARY KEY, store_id TEXT, cents INTEGER);
+    CREATE TABLE items(sale_id INTEGER REFERENCES sales(id) ON DELETE CASCADE, line INTEGER, what TEXT, PRIMARY KEY(sale_id, line));
+    CREATE TABLE prices(id INTEGER PRIMARY KEY, cents INTEGER);
+    CREATE TABLE audit(id INTEGER PRIMARY KEY, text TEXT)";
+
+/// What `SELECT …` finds, in its order.
+fn found(register: &Register, sql: &str) -> String {
+    let store = pos(&register.store);
+    let mut query = store.prepare(&format!("SELECT {sql}")).unwrap();
+    let texts = query.query_map([], |row| row.get_ref(0).map(|value| plain(value))).unwrap();
+    texts.collect::<rusqlite::Result<Vec<String>>>().unwrap().join(",")
+}
+
+#[test]
+fn rows_outside_a_filter_stay_where_they_are_and_take_their_items_along() {
+    let shop = Shop::open();
+    let (a, b) = (shop.register("a", SHOPS), shop.register("b", SHOPS));
+    for register in [&a, &b] {
+        register.init(&shop.hub.url).good();
+    }
+    // A number against a text: only the column's own affinity makes them equal.
+    a.tillsync(&["tables", "set", "sales", "--filter", "store_id = 367 -- ours"]).good();
+    let (here, there) = (pos(&a.store), pos(&b.store));
+    here.execute_batch(
+        "INSERT INTO sales VALUES (1, 367, 100), (2, 368, 200); INSERT INTO items VALUES (1, 1, 'tea'), (2, 1, 'rum')",
+    )
+    .unwrap();
+    there
+        .execute_batch(
+            "INSERT INTO sales VALUES (11, 367, 1), (12, 368, 2); INSERT INTO items VALUES (11, 1, 'ale'), (12, 1, 'gin')",
+        )
+        .unwrap();
+    for register in [&a, &b, &a] {
+        register.sync();
+    }
+    assert_eq!(found(&a, "id FROM sales ORDER BY 1"), "1,2,11");
+    assert_eq!(found(&a, "what FROM items ORDER BY 1"), "ale,rum,tea");
+    assert_eq!(found(&b, "id FROM sales ORDER BY 1"), "1,11,12");
+    assert_eq!(found(&b, "what FROM items ORDER BY 1"), "ale,gin,tea");
+
+    // What comes later about a row that is outside is outside, too; a row that leaves is not deleted, and follows nobody any more.
+    there.execute_batch("INSERT INTO items VALUES (12, 2, 'cider'); UPDATE sales SET cents = 3 WHERE id = 12").unwrap();
+    here.execute_batch("UPDATE sales SET store_id = 368 WHERE id = 1; UPDATE items SET what = 'coffee' WHERE sale_id = 1").unwrap();
+    for register in [&a, &b, &a] {
+        register.sync();
+    }
+    assert_eq!(found(&b, "store_id || what FROM sales JOIN items ON sale_id = id WHERE id = 1"), "367tea");
+    assert_eq!(found(&a, "what FROM items ORDER BY 1"), "ale,coffee,rum");
+    assert_eq!(a.status()["parked"], 0);
+
+    // Who lets more through gets it, and gives it.
+    a.tillsync(&["tables", "set", "sales", "--filter", ""]).good();
+    for register in [&a, &b, &a] {
+        register.sync();
+    }
+    assert_eq!(found(&a, "what FROM items ORDER BY 1"), "ale,cider,coffee,gin,rum");
+    same(&a.store, &b.store);
+}
+
+#[test]
+fn rows_go_the_way_they_are_told() {
+    let shop = Shop::open();
+    let (a, b) = (shop.register("a", SHOPS), shop.register("b", SHOPS));
+    for register in [&a, &b] {
+        register.init(&shop.hub.url).good();
+    }
+    a.tillsync(&["tables", "set", "prices", "--direction", "pull"]).good();
+    a.tillsync(&["tables", "set", "audit", "--direction", "push"]).good();
+    let (here, there) = (pos(&a.store), pos(&b.store));
+    for (store, id) in [(&here, 1), (&there, 2)] {
+        store.execute_batch(&format!("INSERT INTO prices VALUES ({id}, 5); INSERT INTO audit VALUES ({id}, 'x')")).unwrap();
+    }
+    for register in [&a, &b, &a] {
+        register.sync();
+    }
+    assert_eq!((found(&a, "id FROM prices"), found(&b, "id FROM prices")), ("1,2".to_owned(), "2".to_owned()));
+    assert_eq!((found(&a, "id FROM audit"), found(&b, "id FROM audit")), ("1".to_owned(), "1,2".to_owned()));
+    assert_eq!((&a.status()["pending"], &a.status()["parked"]), (&0.into(), &0.into()));
+    // The other way after all: what waited here for nobody goes, and what waited there comes.
+    a.tillsync(&["tables", "set", "prices", "--direction", "both"]).good();
+    a.tillsync(&["tables", "set", "audit", "--direction", "both"]).good();
+    for register in [&a, &b, &a] {
+        register.sync();
+    }
+    same(&a.store, &b.store);
+}
+
+#[test]
+fn one_table_has_two_names() {
+    let shop = Shop::open();
+    let (a, b) = (
+        shop.register("a", "CREATE TABLE products(id INTEGER PRIMARY KEY, name TEXT)"),
+        shop.register("b", "CREATE TABLE artikel(id INTEGER PRIMARY KEY, name TEXT)"),
+    );
+    for register in [&a, &b] {
+        register.init(&shop.hub.url).good();
+    }
+    b.tillsync(&["tables", "set", "artikel", "--entity", "products"]).good();
+    pos(&a.store).execute_batch("INSERT INTO products VALUES (1, 'tea')").unwrap();
+    pos(&b.store).execute_batch("INSERT INTO artikel VALUES (2, 'rum')").unwrap();
+    for register in [&a, &b, &a] {
+        register.sync();
+    }
+    assert_eq!(found(&a, "name FROM products ORDER BY id"), "tea,rum");
+    assert_eq!(found(&b, "name FROM artikel ORDER BY id"), "tea,rum");
+    pos(&b.store).execute_batch("UPDATE artikel SET name = 'ale' WHERE id = 1; DELETE FROM artikel WHERE id = 2").unwrap();
+    for register in [&b, &a] {
+        register.sync();
+    }
+    assert_eq!(found(&a, "name FROM products"), "ale");
 }

@@ -15,7 +15,7 @@ pub use hub::Hub;
 pub use network::{Network, Way, Web};
 pub use programs::{Ended, Running, end, program, shell, unread};
 pub use register::Register;
-pub use store::{content, count, open, pos, rows, same, text};
+pub use store::{content, count, open, plain, pos, rows, same, text};
 pub use wait::eventually;
 
 /// A hub and a folder for its registers; all of it is gone when dropped, except that a failed test leaves its files.

@@ -56,6 +56,16 @@ fn exactly(value: ValueRef) -> String {
     }
 }
 
+/// A value as people read it.
+pub fn plain(value: ValueRef) -> String {
+    match value {
+        ValueRef::Null => String::new(),
+        ValueRef::Integer(n) => n.to_string(),
+        ValueRef::Real(r) => r.to_string(),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}
+
 /// Every table of the point-of-sale program with its rows.
 #[track_caller]
 pub fn content(store: &Path) -> BTreeMap<String, Vec<String>> {
