@@ -12,9 +12,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tillsync_core::arrival::{Arrival, LocalRow, meet};
 use tillsync_core::change::Operation;
-use tillsync_core::diff::{Shadow, column_prints};
 use tillsync_core::key::{entity_id, parse_entity_id};
-use tillsync_core::print::row_print;
 use tillsync_core::row::Row;
 use tillsync_core::sync::Applied;
 use tillsync_core::value::Value;
@@ -244,8 +242,7 @@ impl Agent {
             let entity = store.entity(&change.entity);
             match outcome {
                 Outcome::Written(row) => {
-                    let columns = column_prints(&row, &entity.columns);
-                    shadow::put(&tx, entity.number, &change.key, &Shadow { print: row_print(&row), columns, version: change.id })?;
+                    shadow::put(&tx, entity.number, &change.key, &entity.shadow_of(&row, change.id))?;
                     if store.schema.table(&change.entity).is_some_and(|table| table.filter.is_some()) {
                         outside::remove(&tx, &change.entity, &change.key)?;
                     }

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction};
 use tillsync_core::change::Operation;
-use tillsync_core::diff::{Shadow, column_prints, difference};
+use tillsync_core::diff::{before, difference};
 use tillsync_core::key::entity_id;
-use tillsync_core::print::row_print;
 use tillsync_core::row::Row;
 use tillsync_core::value::Value;
 use uuid::Uuid;
@@ -174,7 +173,9 @@ impl Agent {
         store.entities.clear();
         let known = shadow::entity_count(state.conn())?;
         for table in &read.tables {
-            store.entities.insert(table.name.clone(), shadow::entity(state.conn(), &table.name, table.print_columns())?);
+            store
+                .entities
+                .insert(table.name.clone(), shadow::entity(state.conn(), &table.name, table.print_columns(), &table.base_columns)?);
         }
         store.schema = read;
         let widened = selection::take_up(state.conn(), &store.schema)?;
@@ -276,6 +277,7 @@ fn record_look(tx: &Transaction<'_>, store: &StoreSide, look: &Look, now: i64) -
         (None, Some(table)) => table.key.iter().cloned().zip(look.values.iter().cloned()).collect::<Row>().to_json(),
         (None, None) => Row::default().to_json(),
     };
+    let before = kept.as_ref().and_then(Kept::row).map(|shadow| before(shadow, &difference)).filter(|before| !before.is_empty());
     outbox::add(
         tx,
         &outbox::NewEntry {
@@ -285,14 +287,14 @@ fn record_look(tx: &Transaction<'_>, store: &StoreSide, look: &Look, now: i64) -
             operation: difference.operation,
             data,
             updated_fields: difference.updated_fields.as_deref(),
+            before: before.map(|before| before.to_json()),
             at_ms: now,
         },
     )?;
     match &look.row {
         Some(row) => {
             let version = kept.map_or(0, |kept| kept.version());
-            let columns = column_prints(row, &entity.columns);
-            shadow::put(tx, entity.number, &look.key, &Shadow { print: row_print(row), columns, version })?;
+            shadow::put(tx, entity.number, &look.key, &entity.shadow_of(row, version))?;
         }
         None => shadow::mark_deleted(tx, entity.number, &look.key)?,
     }

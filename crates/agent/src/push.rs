@@ -1,10 +1,11 @@
 //! Push: outbox → server. A batch is marked as sent before it goes, so that after a crash nobody takes it for unsent; every change
 //! gets its own verdict.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use rusqlite::{Connection, Transaction};
 use tillsync_core::change::{Operation, Verdict};
+use tillsync_core::policy::Policies;
 use tillsync_core::row::Row;
 use tillsync_core::sync::{Pushed, Trouble};
 
@@ -60,7 +61,8 @@ impl Agent {
         };
         self.faults.point("batch marked")?;
         let started = now_ms();
-        let reply = self.remote.push(&device_id, cursor, &outgoing).await;
+        let policies = self.policies_of(&outgoing);
+        let reply = self.remote.push(&device_id, cursor, &outgoing, policies).await;
         self.faults.point("batch answered")?;
         tokio::task::block_in_place(|| self.record_reply(&batch, &outgoing, reply, now_ms() - started))
     }
@@ -71,6 +73,14 @@ impl Agent {
         let device_id: Option<String> = marks::get(state.conn(), marks::DEVICE_ID)?;
         let cursor = marks::get(state.conn(), marks::CURSOR)?.unwrap_or(0);
         Ok(device_id.map(|id| (id, cursor)))
+    }
+
+    /// How the entities of a batch are merged, as far as it is not the default.
+    fn policies_of(&self, outgoing: &[Outgoing]) -> Policies {
+        let tables: BTreeMap<&str, &str> =
+            outgoing.iter().map(|change| (change.entity_type.as_str(), change.entity.as_str())).collect();
+        let merged = tables.into_iter().map(|(entity_type, table)| (entity_type.to_owned(), self.config.table(table).merging()));
+        merged.filter(|(_, merging)| !merging.is_default()).collect()
     }
 
     fn next_batch(&self, changes_max: u32) -> Result<Next, AgentError> {
@@ -198,6 +208,7 @@ fn outgoing(conn: &Connection, schema: &Schema, entry: Entry) -> Result<Outgoing
         operation: entry.operation,
         data: entry.data,
         updated_fields: entry.updated_fields,
+        before: entry.before,
         base_version,
         at_ms: entry.at_ms,
     })

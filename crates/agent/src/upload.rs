@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::Transaction;
 use tillsync_core::change::{Operation, Verdict};
-use tillsync_core::diff::{Shadow, column_prints};
 use tillsync_core::key::{entity_id, parse_entity_id};
 use tillsync_core::print::row_print;
 use tillsync_core::row::Row;
@@ -111,8 +110,7 @@ impl Agent {
             if !confirmed {
                 // From now on a capture sees what the POS does to the row, and a pulled change waits for the verdict.
                 if shadow::get(&tx, entity.number, &key)?.is_none() {
-                    let columns = column_prints(&row, &entity.columns);
-                    shadow::put(&tx, entity.number, &key, &Shadow { print: row_print(&row), columns, version: 0 })?;
+                    shadow::put(&tx, entity.number, &key, &entity.shadow_of(&row, 0))?;
                 }
                 outgoing.push(as_change(&incarnation, table, key, &row));
             }
@@ -192,6 +190,7 @@ fn as_change(incarnation: &str, table: &Table, key: String, row: &Row) -> Outgoi
         operation: Operation::Create,
         data: row.to_json(),
         updated_fields: None,
+        before: None,
         base_version: None,
         at_ms: now_ms(),
     }
@@ -206,6 +205,7 @@ fn park(tx: &Transaction<'_>, change: &Outgoing, answer: &Answer, now: i64) -> R
         operation: change.operation,
         data: change.data.clone(),
         updated_fields: None,
+        before: None,
         at_ms: now,
     };
     outbox::add(tx, &entry)?;

@@ -13,6 +13,8 @@ pub struct Shadow {
     pub columns: Vec<u64>,
     /// The change id of the server that last wrote the row; 0 while it has none.
     pub version: i64,
+    /// The columns whose rule merges from the value before a change: counters and JSON values.
+    pub bases: Row,
 }
 
 /// A difference worth sending.
@@ -22,6 +24,18 @@ pub struct Difference {
     pub operation: Operation,
     /// The columns that an update changed; `None` when only the whole row's print is kept, which means "all of them".
     pub updated_fields: Option<Vec<String>>,
+}
+
+/// The columns of a row whose values the shadow keeps.
+pub fn bases(row: &Row, columns: &[String]) -> Row {
+    columns.iter().filter_map(|name| Some((name.clone(), row.get(name)?.clone()))).collect()
+}
+
+/// What the kept columns were before an update, as far as it changed them.
+pub fn before(shadow: &Shadow, difference: &Difference) -> Row {
+    let changed = |name: &str| difference.updated_fields.as_ref().is_none_or(|fields| fields.iter().any(|field| field == name));
+    let bases = shadow.bases.iter().filter(|(name, _)| difference.operation == Operation::Update && changed(name));
+    bases.map(|(name, value)| (name.to_owned(), value.clone())).collect()
 }
 
 /// Compares; `None` when nothing really changed.
@@ -75,7 +89,7 @@ mod tests {
 
     fn shadow(of: &Row, by_field: bool) -> Shadow {
         let columns = if by_field { column_prints(of, &columns()) } else { Vec::new() };
-        Shadow { print: row_print(of), columns, version: 1 }
+        Shadow { print: row_print(of), columns, version: 1, bases: Row::default() }
     }
 
     fn check(shadow: Option<&Shadow>, now: Option<&Row>, expected: Option<(Operation, Option<&[&str]>)>) {
@@ -96,6 +110,15 @@ mod tests {
         check(Some(&shadow(&old, false)), Some(&row("tea", 4)), Some((Operation::Update, None)));
         check(Some(&shadow(&old, true)), None, Some((Operation::Delete, None)));
         check(None, None, None);
+    }
+
+    #[test]
+    fn what_counters_were_before_is_known_where_they_changed() {
+        let kept =
+            Shadow { bases: bases(&row("tea", 3), &["price".to_owned(), "gone".to_owned()]), ..shadow(&row("tea", 3), true) };
+        let before = |now: &Row| before(&kept, &difference(Some(&kept), Some(now), &columns()).unwrap());
+        assert_eq!(before(&row("tea", 4)).get("price"), Some(&Value::Integer(3)));
+        assert!(before(&row("mint", 3)).is_empty());
     }
 
     #[test]

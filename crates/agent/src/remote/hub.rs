@@ -29,7 +29,7 @@ pub fn decode_register(body: &[u8]) -> RegisterReply {
 }
 
 /// `POST /sync/push`.
-pub fn encode_push(cursor: i64, batch: &[Outgoing]) -> Request {
+pub fn encode_push(cursor: i64, batch: &[Outgoing], policies: Policies) -> Request {
     let changes = batch.iter().enumerate().map(|(place, change)| PushChange {
         id: place as i64 + 1,
         operation: change.operation,
@@ -40,16 +40,10 @@ pub fn encode_push(cursor: i64, batch: &[Outgoing]) -> Request {
         event_id: Some(change.event_id),
         base_version: change.base_version,
         updated_fields: change.updated_fields.clone(),
-        base: None,
+        base: change.before.clone().and_then(|json| RawValue::from_string(json).ok()),
     });
-    let request = PushRequest {
-        device_id: None,
-        api_key: None,
-        cursor_id: cursor,
-        changes: changes.collect(),
-        policies: Policies::new(),
-        sent_at: None,
-    };
+    let request =
+        PushRequest { device_id: None, api_key: None, cursor_id: cursor, changes: changes.collect(), policies, sent_at: None };
     Request::new("/sync/push", serde_json::to_vec(&request).expect("a push encodes"))
 }
 
@@ -141,6 +135,7 @@ mod tests {
             operation: Operation::Create,
             data: "{}".into(),
             updated_fields: None,
+            before: None,
             base_version: None,
             at_ms: 0,
         };

@@ -8,6 +8,7 @@ pub mod transport;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tillsync_core::change::{Operation, Verdict};
+use tillsync_core::policy::Policies;
 use tillsync_core::sync::Trouble;
 use uuid::Uuid;
 
@@ -32,6 +33,8 @@ pub struct Outgoing {
     pub data: String,
     /// The changed columns of an update.
     pub updated_fields: Option<Vec<String>>,
+    /// Columns as they were before an update, as JSON, where their rule merges from there.
+    pub before: Option<String>,
     /// The row's version on the server that the change is based on.
     pub base_version: Option<i64>,
     /// When it was captured, Unix milliseconds.
@@ -162,9 +165,9 @@ impl Remote {
         }
     }
 
-    /// Sends a batch.
-    pub async fn push(&self, device_id: &str, cursor: i64, batch: &[Outgoing]) -> PushReply {
-        let request = hub::encode_push(cursor, batch);
+    /// Sends a batch, and how its entities are merged.
+    pub async fn push(&self, device_id: &str, cursor: i64, batch: &[Outgoing], policies: Policies) -> PushReply {
+        let request = hub::encode_push(cursor, batch, policies);
         match self.send(device_id, request).await {
             Ok(body) => match hub::decode_push(&body, batch) {
                 Ok(answers) => PushReply::Answers(answers),

@@ -24,6 +24,8 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(inbox::CREATE),
     M::up(upload::CREATE),
     M::up(outside::CREATE),
+    M::up(shadow::ADD_BASES),
+    M::up(outbox::ADD_BEFORE),
 ];
 
 /// What can be wrong with the state.

@@ -23,6 +23,9 @@ CREATE INDEX outbox_open ON outbox(state, id) WHERE state <> 3;
 CREATE INDEX outbox_row ON outbox(entity, key) WHERE state <> 3;
 CREATE INDEX outbox_confirmed ON outbox(confirmed_ms) WHERE state = 3;";
 
+/// What counters and JSON columns were before the change; and the conflict that it ran into, by the server's number.
+pub(super) const ADD_BEFORE: &str = "ALTER TABLE outbox ADD COLUMN before TEXT; ALTER TABLE outbox ADD COLUMN conflict_id INTEGER;";
+
 /// Confirmed changes are kept this long, so that a server restored from a backup can be fed again.
 pub const GRACE_MS: i64 = 24 * 3_600_000;
 
@@ -87,6 +90,8 @@ pub struct NewEntry<'a> {
     pub data: String,
     /// The changed columns of an update.
     pub updated_fields: Option<&'a [String]>,
+    /// Columns as they were before an update, as JSON, where their rule merges from there.
+    pub before: Option<String>,
     /// When it was captured, Unix milliseconds.
     pub at_ms: i64,
 }
@@ -110,6 +115,8 @@ pub struct Entry {
     pub data: String,
     /// The changed columns of an update.
     pub updated_fields: Option<Vec<String>>,
+    /// Columns as they were before an update, as JSON, where their rule merges from there.
+    pub before: Option<String>,
     /// When it was captured, Unix milliseconds.
     pub at_ms: i64,
     /// Why it is parked or in conflict.
@@ -133,7 +140,8 @@ pub struct Counts {
 pub fn add(conn: &Connection, entry: &NewEntry<'_>) -> Result<()> {
     let updated = entry.updated_fields.map(|fields| serde_json::to_string(fields).expect("names encode"));
     conn.prepare_cached(
-        "INSERT INTO outbox(event_id, entity, key, operation, data, updated_fields, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO outbox(event_id, entity, key, operation, data, updated_fields, at_ms, before)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
     .execute(params![
         entry.event_id.as_bytes(),
@@ -142,7 +150,8 @@ pub fn add(conn: &Connection, entry: &NewEntry<'_>) -> Result<()> {
         entry.operation.as_str(),
         entry.data,
         updated,
-        entry.at_ms
+        entry.at_ms,
+        entry.before
     ])?;
     Ok(())
 }
@@ -222,7 +231,7 @@ pub fn counts(conn: &Connection) -> Result<Counts> {
     Ok(Counts { pending: count("0, 1, 2")?, parked: count("4")?, conflicts: count("5")?, oldest_pending_ms: oldest })
 }
 
-const COLUMNS: &str = "id, event_id, entity, key, operation, state, data, updated_fields, at_ms, reason";
+const COLUMNS: &str = "id, event_id, entity, key, operation, state, data, updated_fields, at_ms, reason, before";
 
 fn read(row: &SqlRow<'_>) -> Result<Entry> {
     let event_id: [u8; 16] = row.get(1)?;
@@ -239,5 +248,6 @@ fn read(row: &SqlRow<'_>) -> Result<Entry> {
         updated_fields: updated.and_then(|json| serde_json::from_str(&json).ok()),
         at_ms: row.get(8)?,
         reason: row.get(9)?,
+        before: row.get(10)?,
     })
 }

@@ -4,12 +4,17 @@
 //! 8 bytes per column only where an entity merges by field.
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
-use tillsync_core::diff::Shadow;
+use tillsync_core::diff::{Shadow, bases, column_prints};
+use tillsync_core::print::row_print;
+use tillsync_core::row::Row;
 
 pub(super) const CREATE: &str = "
 CREATE TABLE entities(number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, columns TEXT NOT NULL);
 CREATE TABLE shadow(entity INTEGER NOT NULL, key NOT NULL, print INTEGER, version INTEGER NOT NULL, columns BLOB,
   PRIMARY KEY(entity, key)) WITHOUT ROWID;";
+
+/// Values of counters and JSON columns, as a JSON object.
+pub(super) const ADD_BASES: &str = "ALTER TABLE shadow ADD COLUMN bases TEXT;";
 
 /// An entity's number in the shadow and the order of its column prints.
 #[derive(Clone, Debug)]
@@ -18,6 +23,16 @@ pub struct Entity {
     pub number: i64,
     /// Columns with prints, in the order of the prints; empty for entities that merge by row.
     pub columns: Vec<String>,
+    /// Columns whose values are kept, since their rule merges from the value before a change.
+    pub bases: Vec<String>,
+}
+
+impl Entity {
+    /// What is kept of a row.
+    pub fn shadow_of(&self, row: &Row, version: i64) -> Shadow {
+        let columns = column_prints(row, &self.columns);
+        Shadow { print: row_print(row), columns, version, bases: bases(row, &self.bases) }
+    }
 }
 
 /// What the shadow holds for a key.
@@ -47,8 +62,10 @@ impl Kept {
     }
 }
 
-/// The entity with this name, made when it is new. Columns that came since are added at the end of the order.
-pub fn entity(conn: &Connection, name: &str, columns: &[String]) -> Result<Entity> {
+/// The entity with this name, made when it is new. Columns that came since are added at the end of the order. Of `bases` the values
+/// are kept.
+pub fn entity(conn: &Connection, name: &str, columns: &[String], bases: &[String]) -> Result<Entity> {
+    let bases = bases.to_vec();
     let known: Option<(i64, String)> = conn
         .prepare_cached("SELECT number, columns FROM entities WHERE name = ?1")?
         .query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -56,7 +73,7 @@ pub fn entity(conn: &Connection, name: &str, columns: &[String]) -> Result<Entit
     let Some((number, json)) = known else {
         let json = serde_json::to_string(columns).expect("names encode");
         conn.execute("INSERT INTO entities(name, columns) VALUES (?1, ?2)", (name, json))?;
-        return Ok(Entity { number: conn.last_insert_rowid(), columns: columns.to_vec() });
+        return Ok(Entity { number: conn.last_insert_rowid(), columns: columns.to_vec(), bases });
     };
     let mut order: Vec<String> = serde_json::from_str(&json).unwrap_or_default();
     let before = order.len();
@@ -65,7 +82,7 @@ pub fn entity(conn: &Connection, name: &str, columns: &[String]) -> Result<Entit
         let json = serde_json::to_string(&order).expect("names encode");
         conn.execute("UPDATE entities SET columns = ?2 WHERE number = ?1", (number, json))?;
     }
-    Ok(Entity { number, columns: if columns.is_empty() { Vec::new() } else { order } })
+    Ok(Entity { number, columns: if columns.is_empty() { Vec::new() } else { order }, bases })
 }
 
 /// How many entities were ever seen.
@@ -76,14 +93,16 @@ pub fn entity_count(conn: &Connection) -> Result<i64> {
 /// What is kept for a key.
 pub fn get(conn: &Connection, entity: i64, key: &str) -> Result<Option<Kept>> {
     let row = conn
-        .prepare_cached("SELECT print, version, columns FROM shadow WHERE entity = ?1 AND key = ?2")?
+        .prepare_cached("SELECT print, version, columns, bases FROM shadow WHERE entity = ?1 AND key = ?2")?
         .query_row(params![entity, Key(key)], |row| {
             let columns: Option<Vec<u8>> = row.get(2)?;
-            Ok((row.get::<_, Option<i64>>(0)?, row.get(1)?, columns.unwrap_or_default()))
+            let bases: Option<String> = row.get(3)?;
+            let bases = bases.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+            Ok((row.get::<_, Option<i64>>(0)?, row.get(1)?, columns.unwrap_or_default(), bases))
         })
         .optional()?;
-    Ok(row.map(|(print, version, columns)| match print {
-        Some(print) => Kept::Row(Shadow { print: print as u64, version, columns: unpack(&columns) }),
+    Ok(row.map(|(print, version, columns, bases)| match print {
+        Some(print) => Kept::Row(Shadow { print: print as u64, version, columns: unpack(&columns), bases }),
         None => Kept::Deleted(version),
     }))
 }
@@ -91,17 +110,19 @@ pub fn get(conn: &Connection, entity: i64, key: &str) -> Result<Option<Kept>> {
 /// Keeps a row.
 pub fn put(conn: &Connection, entity: i64, key: &str, shadow: &Shadow) -> Result<()> {
     let columns = (!shadow.columns.is_empty()).then(|| pack(&shadow.columns));
+    let bases = (!shadow.bases.is_empty()).then(|| shadow.bases.to_json());
     conn.prepare_cached(
-        "INSERT INTO shadow(entity, key, print, version, columns) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT DO UPDATE SET print = excluded.print, version = excluded.version, columns = excluded.columns",
+        "INSERT INTO shadow(entity, key, print, version, columns, bases) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT DO UPDATE SET print = excluded.print, version = excluded.version, columns = excluded.columns,
+           bases = excluded.bases",
     )?
-    .execute(params![entity, Key(key), shadow.print as i64, shadow.version, columns])?;
+    .execute(params![entity, Key(key), shadow.print as i64, shadow.version, columns, bases])?;
     Ok(())
 }
 
 /// Notes that the row is gone but the server does not know yet.
 pub fn mark_deleted(conn: &Connection, entity: i64, key: &str) -> Result<()> {
-    conn.prepare_cached("UPDATE shadow SET print = NULL, columns = NULL WHERE entity = ?1 AND key = ?2")?
+    conn.prepare_cached("UPDATE shadow SET print = NULL, columns = NULL, bases = NULL WHERE entity = ?1 AND key = ?2")?
         .execute(params![entity, Key(key)])?;
     Ok(())
 }
@@ -127,7 +148,7 @@ pub fn remove(conn: &Connection, entity: i64, key: &str) -> Result<()> {
 pub fn put_deleted(conn: &Connection, entity: i64, key: &str, version: i64) -> Result<()> {
     conn.prepare_cached(
         "INSERT INTO shadow(entity, key, print, version) VALUES (?1, ?2, NULL, ?3)
-         ON CONFLICT DO UPDATE SET print = NULL, columns = NULL, version = excluded.version",
+         ON CONFLICT DO UPDATE SET print = NULL, columns = NULL, bases = NULL, version = excluded.version",
     )?
     .execute(params![entity, Key(key), version])?;
     Ok(())

@@ -53,6 +53,8 @@ pub struct Table {
     pub fillers: Vec<(String, Value)>,
     /// Whether the shadow keeps prints per column.
     pub merge: Merge,
+    /// Columns whose rule merges from the value before a change; the shadow keeps their values.
+    pub base_columns: Vec<String>,
     /// References to other tables.
     pub parents: Vec<Reference>,
     /// Columns of UNIQUE constraints beside the key, which can never be dropped alone: a probe may name them.
@@ -242,6 +244,9 @@ fn read_table(conn: &Connection, name: &str, config: &Config) -> Result<std::res
     if let Some(collation) = uniques.unknown_collation {
         return Ok(Err(format!("it uses the collation {collation}, which only the POS has")));
     }
+    let merging = settings.merging();
+    let is_counter = |column: &&String| !key.contains(column) && merging.rule(column).needs_base();
+    let base_columns = columns.iter().filter(is_counter).cloned().collect();
     let merge = settings.merge.unwrap_or(if written_once(conn, name)? { Merge::Row } else { Merge::Field });
     Ok(Ok(Table {
         number: 0,
@@ -254,6 +259,7 @@ fn read_table(conn: &Connection, name: &str, config: &Config) -> Result<std::res
         left_out,
         fillers,
         merge,
+        base_columns,
         parents,
         probes: uniques.constraints,
         has_loose_unique: uniques.has_loose,

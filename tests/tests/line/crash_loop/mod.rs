@@ -3,6 +3,7 @@
 
 mod between;
 mod compare;
+mod counters;
 mod line;
 mod pos;
 mod register;

@@ -1,5 +1,6 @@
 //! A register: a store, a state folder, and an agent that may end at any step and is opened again from the files.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::OptionalExtension;
@@ -9,7 +10,7 @@ use tillsync_agent::credentials::{Credentials, Key};
 use tillsync_agent::faults::Faults;
 use tillsync_agent::remote::{RegisterReply, Remote};
 use tillsync_agent::state::State;
-use tillsync_core::config::Config;
+use tillsync_core::config::{Config, Table};
 use tillsync_core::sync::{Applied, Pulled, Pushed};
 use tillsync_core::wire::hub::RegisterRequest;
 
@@ -22,6 +23,9 @@ const ROUNDS_MAX: u32 = 50;
 /// Changes in a batch: few, so that there are several batches.
 const BATCH: u32 = 4;
 
+/// The config's settings by table.
+pub type Tables = BTreeMap<String, Table>;
+
 /// A register.
 pub struct Register {
     config: Config,
@@ -33,10 +37,10 @@ pub struct Register {
 
 impl Register {
     /// Makes the store, enrols, and installs the capture.
-    pub async fn set_up(folder: &Path, name: &str, journal: Journal, before: &str, line: Line) -> Self {
+    pub async fn set_up(folder: &Path, name: &str, journal: Journal, before: &str, tables: Tables, line: Line) -> Self {
         let store = folder.join(format!("{name}.db"));
         pos::make_store(&store, journal, before);
-        let config = Config::new(store, "http://hub.test", name, folder.join(name)).unwrap();
+        let config = Config { tables, ..Config::new(store, "http://hub.test", name, folder.join(name)).unwrap() };
         let mut register = Self { config, line, agent: None, faults: Faults::default() };
         let agent = register.open();
         agent.claim(Claim::Own).unwrap();

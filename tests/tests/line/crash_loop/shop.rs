@@ -8,7 +8,7 @@ use tillsync_hub::{Hub, Options, router};
 use super::compare::{self, End};
 use super::line::{Fault, Line, Plan};
 use super::pos::{self, Journal};
-use super::register::Register;
+use super::register::{Register, Tables};
 
 /// What goes wrong in a run.
 #[derive(Clone, Copy, Debug)]
@@ -73,12 +73,17 @@ impl Shop {
 
     /// Two stores that hold this from before Tillsync.
     pub async fn with(journal: Journal, on_a: &str, on_b: &str, plan: Plan) -> Self {
+        Self::with_tables(journal, [on_a, on_b], &Tables::new(), plan).await
+    }
+
+    /// The same, with settings of tables.
+    pub async fn with_tables(journal: Journal, [on_a, on_b]: [&str; 2], tables: &Tables, plan: Plan) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let hub = Hub::open(folder.path().join("hub.db")).await.unwrap();
         let service = router(hub, Options { open_registration: true, ..Options::default() });
         let line = || Line::new(service.clone(), plan.clone());
-        let a = Register::set_up(folder.path(), "a", journal, on_a, line()).await;
-        let b = Register::set_up(folder.path(), "b", journal, on_b, line()).await;
+        let a = Register::set_up(folder.path(), "a", journal, on_a, tables.clone(), line()).await;
+        let b = Register::set_up(folder.path(), "b", journal, on_b, tables.clone(), line()).await;
         Self { folder, a, b, plan }
     }
 
@@ -108,7 +113,8 @@ impl Shop {
         compare::end(&self.hub(), &self.a, &self.b)
     }
 
-    fn hub(&self) -> PathBuf {
+    /// The hub's database.
+    pub fn hub(&self) -> PathBuf {
         self.folder.path().join("hub.db")
     }
 }

@@ -136,7 +136,7 @@ impl State {
     /// Keeps a row's prints.
     pub fn keep(&mut self, key: &Key, row: &Row, version: i64) {
         let columns = column_prints(row, &key.0.print_columns());
-        self.shadow.insert(key.clone(), Kept::Row(Shadow { print: row_print(row), columns, version }));
+        self.shadow.insert(key.clone(), Kept::Row(Shadow { print: row_print(row), columns, version, bases: Row::default() }));
     }
 
     /// Notes the row's version on the hub.
