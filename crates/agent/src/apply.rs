@@ -22,7 +22,7 @@ use crate::clock::now_ms;
 use crate::remote::Incoming;
 use crate::state::inbox::{self, Reason};
 use crate::state::shadow::Kept;
-use crate::state::{marks as state_marks, outbox, outside, shadow, upload};
+use crate::state::{conflicts, marks as state_marks, outbox, outside, shadow, upload};
 use crate::store::schema::{Reference, Schema, Table};
 use crate::store::{StoreError, journal, marks, open, rows, schema};
 
@@ -82,6 +82,7 @@ impl Agent {
 
     pub(crate) fn apply_page(&self, store: &mut StoreSide) -> Result<Applied, AgentError> {
         let Some(page) = store.page.take() else { return Ok(Applied::Done) };
+        self.close_conflicts(&page.changes)?;
         let Sorted { mut arriving, held, unknown } = self.sort_arrivals(store, page.changes)?;
         let local = (0..held.len()).map(|place| (place, Outcome::Held(Reason::Local, None))).collect();
         self.record_outcomes(store, &held, local, None)?;
@@ -108,6 +109,15 @@ impl Agent {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Conflicts that a person has decided elsewhere: the decision takes the place of the change that waited.
+    fn close_conflicts(&self, changes: &[Incoming]) -> Result<(), AgentError> {
+        let state = self.state();
+        for (change, resolves) in changes.iter().filter_map(|change| Some((change, change.resolves.as_ref()?))) {
+            conflicts::close_by_change(state.conn(), resolves, change)?;
+        }
+        Ok(())
     }
 
     /// Tries the rows that wait in the inbox and may be applicable by now.
@@ -284,7 +294,14 @@ impl Agent {
 }
 
 fn from_inbox(entry: inbox::Entry) -> Incoming {
-    Incoming { id: entry.change_id, entity: entry.entity, key: entry.key, operation: entry.operation, data: entry.data }
+    Incoming {
+        id: entry.change_id,
+        entity: entry.entity,
+        key: entry.key,
+        operation: entry.operation,
+        data: entry.data,
+        resolves: None,
+    }
 }
 
 fn parse(table: &Table, change: Incoming, may_meet_unsent: bool) -> Option<Arriving> {

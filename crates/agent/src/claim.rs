@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::agent::{Agent, AgentError};
 use crate::state::outbox::Entry;
-use crate::state::{inbox, marks as state_marks, outbox, shadow, upload};
+use crate::state::{conflicts, inbox, marks as state_marks, outbox, shadow, upload};
 use crate::store::{StoreError, install, marks, open};
 
 /// Which stores an agent may make its own.
@@ -79,6 +79,7 @@ impl Agent {
         let is_another = server.is_some_and(|server| server != self.config.server);
         let tx = state.write()?;
         if is_another {
+            conflicts::clear(&tx)?;
             upload::reset(&tx)?;
             shadow::reset_versions(&tx)?;
             inbox::clear(&tx)?;

@@ -20,6 +20,7 @@ pub mod pull;
 pub mod push;
 pub mod recover;
 pub mod remote;
+pub mod resolve;
 pub mod runtime;
 pub mod scan;
 pub mod state;

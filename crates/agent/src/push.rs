@@ -13,7 +13,7 @@ use crate::agent::{Agent, AgentError, StoreSide};
 use crate::clock::now_ms;
 use crate::remote::{Answer, Outgoing, PushReply};
 use crate::state::outbox::{Entry, Standing};
-use crate::state::{inbox, marks, outbox, shadow};
+use crate::state::{conflicts, inbox, marks, outbox, shadow};
 use crate::store::schema::Schema;
 use crate::upload::Upload;
 
@@ -144,7 +144,7 @@ impl Agent {
                 Ok(Pushed::Refused)
             }
             PushReply::Refused(why) => {
-                let refused = Answer { verdict: Some(Verdict::Rejected), version: None, server_data: None, reason: Some(why) };
+                let refused = Answer::only(Some(Verdict::Rejected), Some(why));
                 self.record_answers(batch, outgoing, &[refused])?;
                 Ok(Pushed::Done { more: true, took_ms })
             }
@@ -238,6 +238,9 @@ fn record_answer(
     let Some(verdict) = answer.verdict else {
         return Ok(outbox::set_standing(tx, id, Standing::Unknown, None)?);
     };
+    if let Some(conflict) = &answer.conflict {
+        conflicts::note(tx, &change.entity, &change.key, conflict, now)?;
+    }
     match verdict {
         Verdict::Applied | Verdict::Duplicate => {
             outbox::confirm(tx, id, answer.version, now)?;
@@ -248,7 +251,7 @@ fn record_answer(
             hold_server_row(tx, change, answer, now)?;
         }
         Verdict::Conflict => {
-            outbox::set_standing(tx, id, Standing::Conflict, answer.reason.as_deref())?;
+            outbox::set_conflict(tx, id, answer.conflict.as_ref().map(|conflict| conflict.id), answer.reason.as_deref())?;
             hold_server_row(tx, change, answer, now)?;
         }
         Verdict::Rejected => {

@@ -7,7 +7,7 @@ use tillsync_core::problem::Problem;
 use uuid::Uuid;
 
 use crate::agent::{Agent, AgentError, StoreSide};
-use crate::state::{inbox, marks as state_marks, outbox, shadow, upload};
+use crate::state::{conflicts, inbox, marks as state_marks, outbox, shadow, upload};
 use crate::store::{StoreError, journal, marks, open, schema};
 
 /// Numbers left out after a restore, so that no sequence number that may have been used is used again.
@@ -174,6 +174,7 @@ impl Agent {
             let tx = state.write()?;
             let same_epoch = state_marks::get::<String>(&tx, state_marks::EPOCH)?.as_deref() == epoch;
             outbox::resend_after(&tx, if same_epoch { head } else { 0 })?;
+            conflicts::clear(&tx)?;
             shadow::reset_versions(&tx)?;
             upload::reset(&tx)?;
             for entry in inbox::after(&tx, 0, usize::MAX >> 1)? {

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::agent::{Agent, AgentError};
 use crate::clock::now_ms;
 use crate::push::BATCH_MAX;
-use crate::state::{inbox, marks, outbox};
+use crate::state::{conflicts, inbox, marks, outbox};
 
 /// Hints that wait to be handled; more would say nothing new.
 const HINTS_MAX: usize = 64;
@@ -173,6 +173,7 @@ impl Runtime {
             tracing::info!(unknown, "changes were on their way when the agent ended; they are sent again");
         }
         outbox::prune(state.conn(), now_ms())?;
+        conflicts::prune(state.conn(), now_ms())?;
         marks::clear(state.conn(), marks::STORE_TROUBLE)?;
         if let Some(until) = marks::get::<i64>(state.conn(), marks::PAUSED)? {
             self.sync.handle(Event::Pause { until_ms: (until > 0).then_some(until) }, now_ms());
@@ -288,7 +289,11 @@ impl Runtime {
                 marks::clear(self.agent.state().conn(), marks::PAUSED)?;
                 self.sync.handle(Event::Resume, now);
             }
-            Request::Look => self.sync.handle(Event::Asked, now),
+            Request::Look => {
+                // What a person settled may have been all that a row of the inbox waited for.
+                self.agent.inbox_due.store(true, Ordering::Relaxed);
+                self.sync.handle(Event::Asked, now);
+            }
             Request::Reload | Request::Stop => {}
         }
         Ok(())

@@ -15,7 +15,7 @@ use crate::agent::{Agent, AgentError, StoreSide};
 use crate::clock::now_ms;
 use crate::push::{hold_server_row, settle_version};
 use crate::remote::{Answer, Outgoing};
-use crate::state::{marks, outbox, shadow, upload};
+use crate::state::{conflicts, marks, outbox, shadow, upload};
 use crate::store::schema::Table;
 use crate::store::{marks as store_marks, open, rows};
 
@@ -210,10 +210,12 @@ fn park(tx: &Transaction<'_>, change: &Outgoing, answer: &Answer, now: i64) -> R
     };
     outbox::add(tx, &entry)?;
     let id = tx.last_insert_rowid();
-    let standing = if answer.verdict == Some(Verdict::Conflict) { outbox::Standing::Conflict } else { outbox::Standing::Parked };
-    outbox::set_standing(tx, id, standing, answer.reason.as_deref())?;
-    if standing == outbox::Standing::Conflict {
-        hold_server_row(tx, change, answer, now)?;
+    if answer.verdict != Some(Verdict::Conflict) {
+        return Ok(outbox::set_standing(tx, id, outbox::Standing::Parked, answer.reason.as_deref())?);
     }
-    Ok(())
+    if let Some(conflict) = &answer.conflict {
+        conflicts::note(tx, &change.entity, &change.key, conflict, now)?;
+    }
+    outbox::set_conflict(tx, id, answer.conflict.as_ref().map(|conflict| conflict.id), answer.reason.as_deref())?;
+    hold_server_row(tx, change, answer, now)
 }

@@ -108,7 +108,7 @@ impl Problem {
             "conflicts",
             Severity::Attention,
             format!("{count} in conflict with another register."),
-            "See `tillsync outbox --parked`; `outbox discard ID` takes the server's row.",
+            "See `tillsync conflicts`; decide with `tillsync conflicts resolve ID --keep local` or `--keep server`.",
         )
     }
 

@@ -74,7 +74,7 @@ impl Refusal {
     }
 
     pub(crate) fn not_your_conflict() -> Self {
-        let text = "this is another device's conflict: it is decided there, by a manager's device or by the administrator";
+        let text = "this is a conflict of other devices: it is decided there, by a manager's device or by the administrator";
         Self::new(StatusCode::FORBIDDEN, "not_allowed", text)
     }
 

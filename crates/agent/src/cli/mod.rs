@@ -3,6 +3,7 @@
 //! Exit codes: 0 all is well; 1 something failed, the message says what to do; and for `sync` 2 the server was not reached and
 //! everything is kept, 3 something waits for a person, 4 the server refuses this register.
 
+mod conflicts;
 mod context;
 mod doctor;
 mod init;
@@ -55,6 +56,8 @@ enum Command {
     Outbox(OutboxArgs),
     /// List how each table syncs, or change it
     Tables(TablesArgs),
+    /// List what two registers changed in different ways, and what decided; or decide it
+    Conflicts(ConflictsArgs),
     /// Stop sending and fetching; changes are still captured
     Pause {
         /// For how long, such as 30m or 1h [default: until `resume`]
@@ -140,6 +143,62 @@ enum RoleArg {
 enum CredentialsArg {
     Keychain,
     File,
+}
+
+#[derive(Args)]
+struct ConflictsArgs {
+    #[command(subcommand)]
+    action: Option<ConflictsAction>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    /// Ask the hub for all that this register may see; a manager's sees everything
+    #[arg(long)]
+    hub: bool,
+}
+
+#[derive(Subcommand)]
+enum ConflictsAction {
+    /// Show one with both values
+    Show {
+        /// Its number in the list
+        id: i64,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Decide one that waits, or change what a rule decided
+    Resolve(ResolveArgs),
+}
+
+#[derive(Args)]
+struct ResolveArgs {
+    /// Its number in the list
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    id: Option<i64>,
+    /// Every one of a table that waits
+    #[arg(long, requires = "entity")]
+    all: bool,
+    /// The table, for --all
+    #[arg(long, value_name = "TABLE", requires = "all")]
+    entity: Option<String>,
+    /// Whose value stays
+    #[arg(long, value_enum, conflicts_with = "set")]
+    keep: Option<KeepArg>,
+    /// Columns of the server's row that get another value; JSON, or else a text
+    #[arg(long, value_name = "COL=VALUE", num_args = 1.., conflicts_with = "all")]
+    set: Vec<String>,
+    /// The row's version that you saw [default: the one that this register was told]
+    #[arg(long, value_name = "N", conflicts_with = "all")]
+    version: Option<i64>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum KeepArg {
+    /// That of the register whose change it was
+    Local,
+    /// That of the server
+    Server,
 }
 
 #[derive(Args)]
@@ -275,6 +334,13 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Outbox(OutboxArgs { action: Some(OutboxAction::Discard { id }), .. }) => outbox::discard(&context, id),
         Command::Tables(TablesArgs { action: None, json }) => tables::list(&context, json),
         Command::Tables(TablesArgs { action: Some(TablesAction::Set(args)), .. }) => tables::set(&context, &args),
+        Command::Conflicts(ConflictsArgs { action: Some(ConflictsAction::Show { id, json }), .. }) => {
+            conflicts::show(&context, id, json)
+        }
+        Command::Conflicts(ConflictsArgs { action: Some(ConflictsAction::Resolve(args)), .. }) => {
+            conflicts::resolve(&context, &args)
+        }
+        Command::Conflicts(args) => conflicts::list(&context, &args),
         Command::Pause { period } => run::pause(&context, period.as_deref()),
         Command::Resume => run::resume(&context),
         Command::Verify { accept_deletes } => doctor::verify(&context, accept_deletes),

@@ -89,7 +89,12 @@ fn report(ended: &Ended, status: &Status) -> anyhow::Result<ExitCode> {
     let stuck = status.parked + status.conflicts;
     match ended {
         Ended::Settled if stuck > 0 => {
-            say!("{stuck} waiting for a person; see `tillsync outbox --parked`")?;
+            let see = match (status.parked, status.conflicts) {
+                (_, 0) => "`tillsync outbox --parked`",
+                (0, _) => "`tillsync conflicts`",
+                _ => "`tillsync outbox --parked` and `tillsync conflicts`",
+            };
+            say!("{stuck} waiting for a person; see {see}")?;
             Ok(ExitCode::from(NEEDS_A_PERSON))
         }
         Ended::Settled => {

@@ -45,6 +45,15 @@ pub fn understand(response: Result<Response, NoAnswer>) -> Result<Vec<u8>, Refus
     })
 }
 
+/// Why a server that knows this register does not do what it was asked: there is no such thing, or it is not for this register.
+pub fn refused_here(response: &Response) -> Option<String> {
+    let error: ErrorResponse = serde_json::from_slice(&response.body).ok()?;
+    match (response.status, error.code.as_deref()) {
+        (403, Some("not_allowed")) | (404, Some("not_found")) => Some(error.error),
+        _ => None,
+    }
+}
+
 fn excerpt(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let short: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(EXCERPT_CHARS).collect();

@@ -7,13 +7,13 @@ use serde_json::value::RawValue;
 use tillsync_core::change::Verdict;
 use tillsync_core::policy::Policies;
 use tillsync_core::wire::hub::{
-    PULL_LIMIT_MAX, PullRequest, PullResponse, PushChange, PushError, PushRequest, PushResponse, PushResult, RegisterRequest,
-    RegisterResponse,
+    ConflictsResponse, PULL_LIMIT_MAX, PullRequest, PullResponse, PushChange, PushError, PushRequest, PushResponse, PushResult,
+    RegisterRequest, RegisterResponse, ResolveRequest, ResolveResponse,
 };
 
 use crate::credentials::Key;
-use crate::remote::transport::Request;
-use crate::remote::{Answer, Incoming, Outgoing, PullQuery, PulledPage, RegisterReply};
+use crate::remote::transport::{Request, Response};
+use crate::remote::{Answer, Incoming, Outgoing, PullQuery, PulledPage, RegisterReply, Resolves};
 
 /// `POST /sync/register`.
 pub fn encode_register(request: &RegisterRequest) -> Request {
@@ -63,14 +63,11 @@ pub fn decode_push(body: &[u8], batch: &[Outgoing]) -> Result<Vec<Answer>, Strin
             version: result.version,
             server_data: result.server_data.map(|data| data.get().to_owned()),
             reason: result.error,
+            conflict: result.conflict,
         },
-        (None, Some(error)) => {
-            Answer { verdict: Some(Verdict::Rejected), version: None, server_data: None, reason: Some(error.error.clone()) }
-        }
+        (None, Some(error)) => Answer::only(Some(Verdict::Rejected), Some(error.error.clone())),
         // A server of the original protocol names only what it did not store.
-        (None, None) => {
-            Answer { verdict: judged_by_error.then_some(Verdict::Applied), version: None, server_data: None, reason: None }
-        }
+        (None, None) => Answer::only(judged_by_error.then_some(Verdict::Applied), None),
     });
     Ok(answers.collect())
 }
@@ -104,6 +101,7 @@ pub fn decode_pull(body: &[u8], asked_from: i64) -> Result<PulledPage, String> {
     let last = response.changes.last().map_or(asked_from, |change| change.id);
     let cursor = response.new_cursor_id.max(last).max(asked_from);
     let changes = response.changes.into_iter().map(|change| Incoming {
+        resolves: change.resolves.map(|conflict_id| Resolves { conflict_id, by: change.device_id }),
         id: change.id,
         entity: change.entity_type,
         key: change.entity_id,
@@ -117,6 +115,28 @@ pub fn decode_pull(body: &[u8], asked_from: i64) -> Result<PulledPage, String> {
         head: response.head_cursor_id,
         epoch: response.epoch,
     })
+}
+
+/// `POST /sync/conflicts/{id}/resolve`.
+pub fn encode_resolve(id: i64, request: &ResolveRequest) -> Request {
+    let body = serde_json::to_vec(request).expect("a decision encodes");
+    Request::new(format!("/sync/conflicts/{id}/resolve"), body)
+}
+
+/// The answer to a decision; `None` when it is none.
+pub fn decode_resolve(response: &Response) -> Option<ResolveResponse> {
+    let answer: ResolveResponse = serde_json::from_slice(&response.body).ok()?;
+    matches!((response.status, answer.success), (200, true) | (409, false)).then_some(answer)
+}
+
+/// `GET /sync/conflicts`.
+pub fn encode_conflicts(after: i64) -> Request {
+    Request::get(format!("/sync/conflicts?after={after}"))
+}
+
+/// A page of the conflict log; `None` when it is none.
+pub fn decode_conflicts(response: &Response) -> Option<ConflictsResponse> {
+    serde_json::from_slice(&response.body).ok().filter(|page: &ConflictsResponse| response.status == 200 && page.success)
 }
 
 #[cfg(test)]

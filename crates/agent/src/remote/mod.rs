@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tillsync_core::change::{Operation, Verdict};
 use tillsync_core::policy::Policies;
 use tillsync_core::sync::Trouble;
+use tillsync_core::wire::hub::{Conflict, ConflictsResponse, ResolveRequest, ResolveResponse};
 use uuid::Uuid;
 
 use crate::credentials::{Credentials, Key};
@@ -42,7 +43,7 @@ pub struct Outgoing {
 }
 
 /// What the server said about one change.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     /// The verdict; `None` when the server said nothing about this change.
     pub verdict: Option<Verdict>,
@@ -52,6 +53,15 @@ pub struct Answer {
     pub server_data: Option<String>,
     /// Why not.
     pub reason: Option<String>,
+    /// What the server noted in its conflict log about this change.
+    pub conflict: Option<Box<Conflict>>,
+}
+
+impl Answer {
+    /// A verdict and nothing about the row.
+    pub fn only(verdict: Option<Verdict>, reason: Option<String>) -> Self {
+        Self { verdict, version: None, server_data: None, reason, conflict: None }
+    }
 }
 
 /// How a push went.
@@ -78,6 +88,17 @@ pub struct Incoming {
     pub operation: Operation,
     /// The whole row as JSON; `None` for a delete.
     pub data: Option<String>,
+    /// The conflict that a person decided by it.
+    pub resolves: Option<Resolves>,
+}
+
+/// A person's decision that arrives as a change.
+#[derive(Clone, Debug)]
+pub struct Resolves {
+    /// The conflict's number.
+    pub conflict_id: i64,
+    /// The device where it was decided, or `admin`.
+    pub by: Option<String>,
 }
 
 /// A page of changes.
@@ -115,6 +136,28 @@ pub struct PullQuery {
     pub entities: Option<Vec<String>>,
     /// How long the server may wait.
     pub wait_ms: u64,
+}
+
+/// How the answer to a person's decision sounds.
+#[derive(Debug)]
+pub enum ResolveReply {
+    /// Yes, or why not with the conflict as it is now.
+    Answer(Box<ResolveResponse>),
+    /// The server does not take it.
+    Refused(String),
+    /// The request did not do its work.
+    Trouble(Trouble),
+}
+
+/// A page of the server's conflict log.
+#[derive(Debug)]
+pub enum ConflictsReply {
+    /// What this register may see of it.
+    Page(Box<ConflictsResponse>),
+    /// The server has no such log.
+    Refused(String),
+    /// The request did not do its work.
+    Trouble(Trouble),
 }
 
 /// How a registration went.
@@ -188,6 +231,52 @@ impl Remote {
             // A pull holds nothing that could be refused for its content: the server is not what it should be.
             Err(Refusal::Request(why)) => PullReply::Trouble(Trouble::NotTheServer(why)),
             Err(Refusal::Trouble(trouble)) => PullReply::Trouble(trouble),
+        }
+    }
+
+    /// Asks the server to carry out a person's decision.
+    pub async fn resolve(&self, device_id: &str, id: i64, request: &ResolveRequest) -> ResolveReply {
+        match self.exchange(device_id, hub::encode_resolve(id, request)).await {
+            Ok(response) => match hub::decode_resolve(&response) {
+                Some(answer) => ResolveReply::Answer(Box::new(answer)),
+                None => match self.refusal(response) {
+                    Refusal::Request(why) => ResolveReply::Refused(why),
+                    Refusal::Trouble(trouble) => ResolveReply::Trouble(trouble),
+                },
+            },
+            Err(trouble) => ResolveReply::Trouble(trouble),
+        }
+    }
+
+    /// Reads the server's conflict log after an entry.
+    pub async fn conflicts(&self, device_id: &str, after: i64) -> ConflictsReply {
+        match self.exchange(device_id, hub::encode_conflicts(after)).await {
+            Ok(response) => match hub::decode_conflicts(&response) {
+                Some(page) => ConflictsReply::Page(Box::new(page)),
+                None => match self.refusal(response) {
+                    Refusal::Request(why) => ConflictsReply::Refused(why),
+                    Refusal::Trouble(trouble) => ConflictsReply::Trouble(trouble),
+                },
+            },
+            Err(trouble) => ConflictsReply::Trouble(trouble),
+        }
+    }
+
+    /// Sends a request and gives the answer back as it is.
+    async fn exchange(&self, device_id: &str, mut request: transport::Request) -> Result<transport::Response, Trouble> {
+        let key = self.credentials.read(device_id).map_err(Trouble::KeyMissing)?;
+        request.device = Some((device_id.to_owned(), key));
+        self.transport.send(request).await.map_err(|transport::NoAnswer(why)| Trouble::Offline(why))
+    }
+
+    /// Why an answer is not what was asked for.
+    fn refusal(&self, response: transport::Response) -> Refusal {
+        if let Some(why) = http::refused_here(&response) {
+            return Refusal::Request(why);
+        }
+        match http::understand(Ok(response)) {
+            Ok(_) => Refusal::Trouble(Trouble::NotTheServer("the answer cannot be understood".to_owned())),
+            Err(refusal) => refusal,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Requests and answers, and the one way they travel in production: HTTP by reqwest.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::io::Write;
@@ -26,11 +27,22 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// An answer larger than this is not read: four times the largest page.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// How a request is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// With a body of JSON.
+    Post,
+    /// Without a body.
+    Get,
+}
+
 /// A request.
 #[derive(Debug)]
 pub struct Request {
-    /// Path below the server's address.
-    pub path: &'static str,
+    /// How it is asked.
+    pub method: Method,
+    /// Path below the server's address, with the query if there is one.
+    pub path: Cow<'static, str>,
     /// JSON.
     pub body: Vec<u8>,
     /// Whether the body is compressed.
@@ -42,9 +54,14 @@ pub struct Request {
 }
 
 impl Request {
+    /// A request without a body.
+    pub fn get(path: String) -> Self {
+        Self { method: Method::Get, ..Self::new(path, Vec::new()) }
+    }
+
     /// A JSON request.
-    pub fn new(path: &'static str, body: Vec<u8>) -> Self {
-        Self { path, body, gzip: false, device: None, wait: Duration::ZERO }
+    pub fn new(path: impl Into<Cow<'static, str>>, body: Vec<u8>) -> Self {
+        Self { method: Method::Post, path: path.into(), body, gzip: false, device: None, wait: Duration::ZERO }
     }
 
     /// Compresses the body when that pays.
@@ -112,11 +129,12 @@ impl Http {
     }
 
     async fn exchange(&self, request: Request) -> Result<Response, NoAnswer> {
-        let mut call = self
-            .client
-            .post(format!("{}{}", self.server, request.path))
-            .header("content-type", "application/json")
-            .timeout(ANSWER_TIMEOUT + request.wait);
+        let url = format!("{}{}", self.server, request.path);
+        let mut call = match request.method {
+            Method::Post => self.client.post(url).header("content-type", "application/json"),
+            Method::Get => self.client.get(url),
+        };
+        call = call.timeout(ANSWER_TIMEOUT + request.wait);
         if request.gzip {
             call = call.header("content-encoding", "gzip");
         }

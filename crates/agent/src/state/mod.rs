@@ -2,6 +2,7 @@
 //!
 //! WAL with `synchronous=FULL`: what the outbox holds survives a power cut. Migrations are frozen and additive.
 
+pub mod conflicts;
 pub mod inbox;
 pub mod marks;
 pub mod outbox;
@@ -26,6 +27,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(outside::CREATE),
     M::up(shadow::ADD_BASES),
     M::up(outbox::ADD_BEFORE),
+    M::up(conflicts::CREATE),
 ];
 
 /// What can be wrong with the state.

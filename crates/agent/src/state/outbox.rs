@@ -189,6 +189,28 @@ pub fn set_standing(conn: &Connection, id: i64, standing: Standing, reason: Opti
     Ok(())
 }
 
+/// The change contradicts another register's; the server's number of the conflict, if it has one.
+pub fn set_conflict(conn: &Connection, id: i64, conflict_id: Option<i64>, reason: Option<&str>) -> Result<()> {
+    conn.prepare_cached("UPDATE outbox SET state = 5, reason = ?2, conflict_id = ?3 WHERE id = ?1")?.execute((
+        id,
+        reason,
+        conflict_id,
+    ))?;
+    Ok(())
+}
+
+/// A person has decided: the change is not sent again.
+pub fn end_conflict(conn: &Connection, conflict_id: i64) -> Result<()> {
+    conn.prepare_cached("DELETE FROM outbox WHERE conflict_id = ?1 AND state = 5")?.execute([conflict_id])?;
+    Ok(())
+}
+
+/// The server has forgotten its conflicts: it judges these changes anew.
+pub fn resend_conflicts(conn: &Connection) -> Result<()> {
+    conn.execute("UPDATE outbox SET state = 0, reason = NULL, conflict_id = NULL WHERE state = 5", [])?;
+    Ok(())
+}
+
 /// The server has it.
 pub fn confirm(conn: &Connection, id: i64, version: Option<i64>, now: i64) -> Result<()> {
     conn.prepare_cached("UPDATE outbox SET state = 3, reason = NULL, version = ?2, confirmed_ms = ?3 WHERE id = ?1")?

@@ -132,7 +132,7 @@ pub enum ConflictStatus {
 /// Which part of the conflict log somebody wants.
 #[derive(Clone)]
 pub struct ConflictQuery {
-    /// Only those of this device.
+    /// Only those about a change of this device, on either side.
     pub device_id: Option<String>,
     /// Only those of this entity.
     pub entity: Option<String>,

@@ -152,8 +152,10 @@ async fn a_person_decides_about_what_waits() {
         assert_eq!((&conflict["resolution"], &conflict["version"]), (&json!("pending"), &json!(2)), "{conflict}");
         assert_eq!(row(&shop).await["name"], "x", "nothing is stored before somebody decides");
         assert_eq!(list(&shop, &b, "?status=pending").await, std::slice::from_ref(&conflict));
-        assert!(list(&shop, &a, "").await.is_empty(), "another till does not see it");
-        assert_eq!(resolve(&shop, &a, 1, body.clone()).await.0, 403);
+        assert_eq!(list(&shop, &a, "").await.len(), 1, "it is about a value of A, too");
+        let c = shop.device("C").await;
+        assert!(list(&shop, &c, "").await.is_empty(), "another till does not see it");
+        assert_eq!(resolve(&shop, &c, 1, body.clone()).await.0, 403);
 
         let (status, resolved) = resolve(&shop, &b, 1, body).await;
         assert_eq!(

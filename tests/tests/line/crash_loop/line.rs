@@ -77,7 +77,7 @@ impl Line {
     }
 
     async fn ask(&self, request: &Request) -> Response {
-        let mut call = axum::http::Request::post(request.path).header(CONTENT_TYPE, "application/json");
+        let mut call = axum::http::Request::post(request.path.as_ref()).header(CONTENT_TYPE, "application/json");
         if request.gzip {
             call = call.header(CONTENT_ENCODING, "gzip");
         }

@@ -1,6 +1,8 @@
 //! What becomes of a row that two registers change without knowing of each other.
 
-use super::support::{Network, Register, Shop, Way, count, pos, same};
+use serde_json::Value;
+
+use super::support::{Network, Register, Shop, Way, count, eventually, pos, same, text};
 
 const PRODUCTS: &str =
     "CREATE TABLE products(id INTEGER PRIMARY KEY, name TEXT, price INTEGER, stock INTEGER, margin REAL, tags TEXT)";
@@ -81,5 +83,221 @@ fn json_values_merge_and_lists_are_united() {
         register.sync();
     }
     same(&a.store, &b.store);
-    assert_eq!(super::support::text(&pos(&a.store), "SELECT tags FROM products"), "[\"green\",\"new\"]");
+    assert_eq!(text(&pos(&a.store), "SELECT tags FROM products"), "[\"green\",\"new\"]");
+}
+
+/// The register's conflict log.
+fn conflicts(register: &Register) -> Vec<Value> {
+    serde_json::from_str(&register.tillsync(&["conflicts", "--json"]).good().out).unwrap()
+}
+
+/// Prices of 110 on A, which is sent first, and of 120 on B, where both know 100.
+fn dispute(shop: &Shop, rule: &str) -> (Register, Register) {
+    let (a, b) = pair(shop, &[rule]);
+    pos(&a.store).execute_batch("UPDATE products SET price = 110").unwrap();
+    a.sync();
+    pos(&b.store).execute_batch("UPDATE products SET price = 120").unwrap();
+    (a, b)
+}
+
+#[test]
+fn a_person_decides_what_no_rule_decides() {
+    for (decision, price) in [(["--keep", "local"], 120), (["--keep", "server"], 110), (["--set", "price=115"], 115)] {
+        let shop = Shop::open();
+        let (a, b) = dispute(&shop, "price=manual");
+        b.tillsync(&["sync"]).said(3, &["1 waiting for a person", "tillsync conflicts"]);
+        let status = b.status();
+        assert_eq!((&status["state"], &status["conflicts"]), (&"attention".into(), &1.into()), "{status:#}");
+        assert_eq!((number(&a, "price"), number(&b, "price")), (110, 120), "nobody has decided yet");
+        let [conflict] = &conflicts(&b)[..] else { panic!("one conflict") };
+        assert_eq!(
+            (&conflict["id"], &conflict["state"], &conflict["entity"], &conflict["key"]),
+            (&1.into(), &"pending".into(), &"products".into(), &"1".into())
+        );
+        let prices = ["base", "server", "local"].map(|side| conflict[side]["price"].as_i64().unwrap());
+        assert_eq!((prices, conflict["server_by"].as_str()), ([100, 110, 120], Some("a")));
+        assert_eq!(conflict["rules"][0]["rule"], "manual");
+        b.tillsync(&["conflicts"]).said(0, &["1  pending", "products 1"]);
+        b.tillsync(&["conflicts", "show", "1"]).said(0, &["price: 100 before, 120 local, 110 server", "--keep local|server"]);
+
+        b.tillsync(&["conflicts", "resolve", "1", decision[0], decision[1]]).said(0, &["conflict 1 is decided"]);
+        b.sync();
+        a.sync();
+        same(&a.store, &b.store);
+        assert_eq!(number(&b, "price"), price);
+        assert_eq!((b.status()["state"].clone(), b.status()["conflicts"].clone()), ("synced".into(), 0.into()));
+        assert_eq!(conflicts(&b)[0]["state"], "resolved");
+        assert_eq!(shop.hub.number("SELECT count(*) FROM conflict_log WHERE resolution = 'pending'"), 0);
+        // Whose answer got lost may ask again; another decision comes too late.
+        b.tillsync(&["conflicts", "resolve", "1", decision[0], decision[1]]).good();
+        b.tillsync(&["conflicts", "resolve", "1", "--set", "price=1"]).said(1, &["decided already"]);
+        assert_eq!(shop.hub.number("SELECT count(*) FROM change_log WHERE resolves = 1"), 1);
+    }
+}
+
+#[test]
+fn delete_against_update_is_decided_in_both_orders() {
+    for (on_a, on_b) in
+        [("DELETE FROM products", "UPDATE products SET price = 120"), ("UPDATE products SET price = 110", "DELETE FROM products")]
+    {
+        for keep in ["local", "server"] {
+            let shop = Shop::open();
+            let (a, b) = shop.pair(PRODUCTS, TEA);
+            pos(&a.store).execute_batch(on_a).unwrap();
+            a.sync();
+            pos(&b.store).execute_batch(on_b).unwrap();
+            b.tillsync(&["sync"]).said(3, &["1 waiting"]);
+            b.tillsync(&["conflicts", "resolve", "1", "--keep", keep]).good();
+            b.sync();
+            a.sync();
+            same(&a.store, &b.store);
+            let wins = if keep == "local" { on_b } else { on_a };
+            assert_eq!(
+                count(&pos(&b.store), "SELECT count(*) FROM products"),
+                i64::from(!wins.starts_with("DELETE")),
+                "{on_a} {on_b} {keep}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_running_agent_carries_a_decision_on_and_later_changes_of_the_row_follow() {
+    let shop = Shop::open();
+    let (a, mut b) = dispute(&shop, "price=manual");
+    b.start();
+    b.waits_for("in conflict", |status| status["conflicts"] == 1);
+    pos(&b.store).execute_batch("UPDATE products SET name = 'Green tea'").unwrap();
+    b.waits_for("behind the conflict", |status| status["pending"] == 1);
+    b.tillsync(&["conflicts", "resolve", "1", "--keep", "local"]).good();
+    b.waits_for("done", |status| status["conflicts"] == 0 && status["pending"] == 0 && status["state"] == "synced");
+    a.sync();
+    assert_eq!((number(&a, "price"), text(&pos(&a.store), "SELECT name FROM products")), (120, "Green tea".to_owned()));
+    eventually("both stores are the same", || (number(&b, "price") == 120).then_some(()));
+}
+
+#[test]
+fn what_a_rule_decided_is_looked_up_and_reverted() {
+    let shop = Shop::open();
+    let (a, b) = dispute(&shop, "price=server");
+    b.sync();
+    assert_eq!(number(&b, "price"), 110);
+    let [conflict] = &conflicts(&b)[..] else { panic!("one conflict") };
+    assert_eq!((&conflict["state"], &conflict["resolution"]), (&"automatic".into(), &"server-wins".into()));
+    assert_eq!((&conflict["local"]["price"], &conflict["server"]["price"]), (&120.into(), &110.into()));
+    assert_eq!(b.status()["state"], "synced", "nothing waits");
+    b.tillsync(&["conflicts"]).said(0, &["automatic", "price (server: server)"]);
+    b.tillsync(&["conflicts", "resolve", "1", "--keep", "local"]).good();
+    b.sync();
+    a.sync();
+    same(&a.store, &b.store);
+    assert_eq!(number(&a, "price"), 120);
+    // The other register finds it at the hub, for it is about its value, too.
+    let there: Vec<Value> = serde_json::from_str(&a.tillsync(&["conflicts", "--hub", "--json"]).good().out).unwrap();
+    assert_eq!((&there[0]["state"], &there[0]["server"]["price"]), (&"resolved".into(), &110.into()));
+}
+
+#[test]
+fn hazard_15_a_conflict_that_moved_meanwhile_is_not_overwritten() {
+    let shop = Shop::open();
+    let (a, b) = dispute(&shop, "price=manual");
+    b.tillsync(&["sync"]).said(3, &[]);
+    pos(&a.store).execute_batch("UPDATE products SET price = 130").unwrap();
+    a.sync();
+    // Fetched or not: nobody at B has looked at the new price.
+    b.tillsync(&["sync"]).said(3, &[]);
+    b.tillsync(&["conflicts", "resolve", "1", "--keep", "local"])
+        .said(1, &["the row has changed", "\"price\":130", "its version is 3"]);
+    a.sync();
+    assert_eq!((number(&a, "price"), number(&b, "price")), (130, 120), "nothing is overwritten");
+    assert_eq!(b.status()["conflicts"], 1);
+    b.tillsync(&["conflicts", "resolve", "1", "--keep", "local"]).good();
+    b.sync();
+    a.sync();
+    same(&a.store, &b.store);
+    assert_eq!(number(&a, "price"), 120);
+}
+
+#[test]
+fn hazard_15_two_managers_cannot_both_win() {
+    let shop = Shop::open();
+    let (a, b) = dispute(&shop, "price=manual");
+    b.tillsync(&["sync"]).said(3, &[]);
+    let managers = ["office", "home"].map(|name| {
+        let manager = shop.register(name, PRODUCTS);
+        manager.init_with(&shop.hub.url, &["--credentials", "file", "--role", "manager"]).good();
+        manager.sync();
+        manager
+    });
+    let [office, home] = &managers;
+    for manager in &managers {
+        manager.tillsync(&["conflicts", "--hub"]).said(0, &["1  pending", "products 1"]);
+        manager.tillsync(&["conflicts", "show", "1"]).said(0, &["120 local, 110 server", "--version 2"]);
+        manager.tillsync(&["conflicts", "resolve", "1", "--keep", "local"]).said(1, &["--version"]);
+    }
+    // A till has no say in it.
+    let till = shop.register("c", PRODUCTS);
+    till.init(&shop.hub.url).good();
+    till.tillsync(&["conflicts", "resolve", "1", "--keep", "local", "--version", "2"]).said(1, &["not decided", "other devices"]);
+
+    office.tillsync(&["conflicts", "resolve", "1", "--set", "price=140", "--version", "2"]).good();
+    home.tillsync(&["conflicts", "resolve", "1", "--keep", "server", "--version", "2"])
+        .said(1, &["decided already", "nothing was changed"]);
+    // At B the conflict closes by itself.
+    for register in [&a, &b, office, home] {
+        register.sync();
+        assert_eq!(number(register, "price"), 140, "{}", register.name);
+    }
+    assert_eq!((b.status()["state"].clone(), b.status()["conflicts"].clone()), ("synced".into(), 0.into()));
+    let closed = &conflicts(&b)[0];
+    assert_eq!((&closed["state"], &closed["resolved"]["price"]), (&"resolved".into(), &140.into()), "{closed:#}");
+    home.tillsync(&["conflicts", "resolve", "7", "--keep", "local", "--version", "2"]).said(1, &["no such conflict"]);
+}
+
+#[test]
+fn all_conflicts_of_a_table_are_decided_at_once_and_none_without_the_server() {
+    let shop = Shop::open();
+    let network = Network::new(Way::To(shop.hub.address().to_owned()));
+    let schema = "CREATE TABLE bills(id INTEGER PRIMARY KEY, number TEXT)";
+    let (a, b) = (shop.register("a", schema), shop.register("b", schema));
+    a.init(&shop.hub.url).good();
+    b.init(&network.url).good();
+    for (register, name) in [(&a, "A"), (&b, "B")] {
+        let sql = format!("INSERT INTO bills VALUES (1, '{name}-1'), (2, '{name}-2'), (3, '{name}-3')");
+        pos(&register.store).execute_batch(&sql).unwrap();
+        let _ = register.tillsync(&["sync"]);
+    }
+    assert_eq!(b.status()["conflicts"], 3, "two bills with one number both survive");
+    network.turn(Way::Cut);
+    b.tillsync(&["conflicts", "resolve", "--all", "--entity", "bills", "--keep", "local"]).said(2, &["was not asked"]);
+    network.turn(Way::To(shop.hub.address().to_owned()));
+    b.tillsync(&["conflicts", "resolve", "--all", "--keep", "local"]).said(2, &["--entity"]);
+    b.tillsync(&["conflicts", "resolve", "--all", "--entity", "BILLS", "--keep", "local"]).good();
+    b.sync();
+    a.sync();
+    same(&a.store, &b.store);
+    assert_eq!(text(&pos(&a.store), "SELECT group_concat(number) FROM bills"), "B-1,B-2,B-3");
+    b.tillsync(&["conflicts", "resolve", "--all", "--entity", "bills", "--keep", "local"]).said(0, &["no conflict of bills waits"]);
+}
+
+#[test]
+fn a_hub_that_begins_anew_judges_what_waited_again() {
+    let mut shop = Shop::open();
+    let (a, b) = dispute(&shop, "price=manual");
+    b.tillsync(&["sync"]).said(3, &[]);
+    shop.hub.kill();
+    let copy = shop.path().join("hub.db");
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{suffix}", copy.display()));
+    }
+    shop.hub.start_again();
+    for register in [&a, &b] {
+        let token = shop.hub.enroll_token(1);
+        register.init_with(&shop.hub.url, &["--credentials", "file", "--enroll-token", &token]).good();
+    }
+    // B comes first now, so its price is the one that is there.
+    b.sync();
+    assert!(conflicts(&b).is_empty(), "the log that it was in is gone");
+    a.tillsync(&["sync"]).said(3, &["tillsync conflicts"]);
+    assert_eq!(conflicts(&a)[0]["server"]["price"], 120);
 }

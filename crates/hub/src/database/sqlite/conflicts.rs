@@ -130,11 +130,13 @@ pub(super) fn page(connection: &Connection, query: &ConflictQuery) -> rusqlite::
     };
     let mut values: Vec<rusqlite::types::Value> = vec![query.after.into(), (query.limit as i64 + 1).into()];
     let mut wanted = String::new();
-    for (column, value) in [("device_id", &query.device_id), ("entity_type", &query.entity)] {
-        if let Some(value) = value {
-            values.push(value.clone().into());
-            wanted += &format!(" AND {column} = ?{}", values.len());
-        }
+    if let Some(device_id) = &query.device_id {
+        values.push(device_id.clone().into());
+        wanted += &format!(" AND ?{} IN (device_id, server_device_id)", values.len());
+    }
+    if let Some(entity) = &query.entity {
+        values.push(entity.clone().into());
+        wanted += &format!(" AND entity_type = ?{}", values.len());
     }
     let sql = format!("SELECT {COLUMNS} FROM conflict_log WHERE id > ?1{status}{wanted} ORDER BY id LIMIT ?2");
     let mut statement = connection.prepare_cached(&sql)?;

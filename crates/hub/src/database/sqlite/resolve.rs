@@ -23,7 +23,8 @@ pub(super) fn resolve(tx: &Transaction, wish: &Resolve) -> rusqlite::Result<Reso
         None => true,
         Some(device_id) => devices::is_manager(tx, device_id)?,
     };
-    if !manager && wish.device_id.as_deref() != Some(&conflict.device_id) {
+    let parties = [Some(&conflict.device_id), conflict.server_device_id.as_ref()];
+    if !manager && !parties.contains(&wish.device_id.as_ref()) {
         return Ok(ResolveOutcome::NotAllowed);
     }
     let Some(place) = log::place_of(tx, &conflict.entity_type, &conflict.entity_id)? else {
