@@ -7,13 +7,16 @@ use std::sync::{Mutex, MutexGuard};
 use tillsync_core::config::Config;
 use tillsync_core::problem::Problem;
 
-use crate::clock::now_ms;
+use crate::clock::{Clock, Heard, now_ms};
 use crate::faults::{Ended, Faults};
 use crate::remote::Remote;
 use crate::state::shadow::Entity;
-use crate::state::{State, StateError, marks};
+use crate::state::{State, StateError, marks, outbox};
 use crate::store::StoreError;
 use crate::store::schema::Schema;
+
+/// A clock that is off by less is noted as it was.
+const OFFSET_MS_MIN: u64 = 500;
 
 /// What can stop a step.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +60,8 @@ pub struct Agent {
     pub config: Config,
     /// The server.
     pub remote: Remote,
+    /// The server's clock.
+    pub clock: Clock,
     /// Fault points, for tests.
     pub faults: Faults,
     state: Mutex<State>,
@@ -90,9 +95,12 @@ impl StoreSide {
 impl Agent {
     /// An agent over an open state.
     pub fn new(config: Config, state: State, remote: Remote) -> Self {
+        // A state that cannot be read is told by the first step that needs more of it.
+        let offset_ms = marks::get(state.conn(), marks::CLOCK_OFFSET_MS).ok().flatten().unwrap_or(0);
         Self {
             config,
             remote,
+            clock: Clock::guess(offset_ms),
             faults: Faults::default(),
             state: Mutex::new(state),
             store: Mutex::default(),
@@ -114,6 +122,37 @@ impl Agent {
     /// Sorts out what SQLite said about the store.
     pub(crate) fn store_error(&self, error: rusqlite::Error) -> AgentError {
         StoreError::from_sqlite(&self.config.store, error).into()
+    }
+
+    /// Takes in what time it is at the server. Times of changes that were only guessed so far are put right.
+    pub(crate) fn hear(&self, heard: &Heard) -> Result<(), AgentError> {
+        let mut state = self.state();
+        // Under the lock of the state, so that no change is captured by the old time and passed over here.
+        let Some(noted) = self.clock.hear(heard) else { return Ok(()) };
+        let known: Option<i64> = marks::get(state.conn(), marks::CLOCK_OFFSET_MS)?;
+        let unsure: Option<i64> = marks::get(state.conn(), marks::CLOCK_UNSURE)?;
+        if known.is_some_and(|known| known.abs_diff(noted.offset_ms) < OFFSET_MS_MIN) && unsure.is_none() {
+            return Ok(());
+        }
+        let tx = state.write()?;
+        marks::set(&tx, marks::CLOCK_OFFSET_MS, noted.offset_ms)?;
+        if let Some(from) = unsure.filter(|_| noted.first) {
+            outbox::shift_times(&tx, from, noted.shift_ms)?;
+            marks::clear(&tx, marks::CLOCK_UNSURE)?;
+        }
+        tx.commit()?;
+        if noted.first && noted.shift_ms.unsigned_abs() >= OFFSET_MS_MIN {
+            tracing::info!(shift_ms = noted.shift_ms, "the clock was wrong; times of changes are put right");
+        }
+        Ok(())
+    }
+
+    /// The time of what is about to be captured. Until the server has been heard it is a guess, and noted as one.
+    pub(crate) fn capture_time(&self, conn: &rusqlite::Connection) -> Result<i64, AgentError> {
+        if !self.clock.is_sure() && marks::get::<i64>(conn, marks::CLOCK_UNSURE)?.is_none() {
+            marks::set(conn, marks::CLOCK_UNSURE, outbox::next_id(conn)?)?;
+        }
+        Ok(self.clock.now_ms())
     }
 
     /// Puts down something that a person may want to know later.

@@ -14,7 +14,6 @@ use tillsync_core::value::Value;
 use uuid::Uuid;
 
 use crate::agent::{Agent, AgentError, StoreSide};
-use crate::clock::now_ms;
 use crate::recover::Finding;
 use crate::state::shadow::{self, Kept};
 use crate::state::{marks, outbox, selection, upload};
@@ -127,7 +126,7 @@ impl Agent {
     fn record_visit(&self, store: &StoreSide, visit: &Visit) -> Result<Capture, AgentError> {
         let mut state = self.state();
         let tx = state.write()?;
-        let added = record_looks(&tx, store, &visit.looks, now_ms())?;
+        let added = record_looks(&tx, store, &visit.looks, self.capture_time(&tx)?)?;
         marks::set(&tx, marks::CAPTURED_SEQ, visit.up_to)?;
         for (table, count) in &visit.counts {
             let uploaded = upload::get(&tx, table)?.is_some_and(|progress| progress.finished);

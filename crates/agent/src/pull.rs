@@ -30,7 +30,10 @@ impl Agent {
         self.faults.point("page pulled")?;
         match reply {
             PullReply::Trouble(trouble) => Ok(Pulled::Trouble(trouble)),
-            PullReply::Page(page) => tokio::task::block_in_place(|| self.take_page(page, cursor)),
+            PullReply::Page(page, heard) => tokio::task::block_in_place(|| {
+                self.hear(&heard)?;
+                self.take_page(page, cursor)
+            }),
         }
     }
 

@@ -2,6 +2,7 @@
 //! gets its own verdict.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Instant;
 
 use rusqlite::{Connection, Transaction};
 use tillsync_core::change::{Operation, Verdict};
@@ -11,7 +12,7 @@ use tillsync_core::sync::{Pushed, Trouble};
 
 use crate::agent::{Agent, AgentError, StoreSide};
 use crate::clock::now_ms;
-use crate::remote::{Answer, Outgoing, PushReply};
+use crate::remote::{Answer, Outgoing, PushContext, PushReply};
 use crate::state::outbox::{Entry, Standing};
 use crate::state::{conflicts, inbox, marks, outbox, shadow};
 use crate::store::schema::Schema;
@@ -40,8 +41,8 @@ enum Batch {
 
 /// What to do next.
 enum Next {
-    /// Send this.
-    Batch(Batch, Vec<Outgoing>),
+    /// Send this; and what the register takes for the server's clock, Unix milliseconds.
+    Batch(Batch, Vec<Outgoing>, i64),
     /// Everything is sent.
     Nothing,
     /// Rows of the first full sync wait until the state has caught up with the store.
@@ -54,17 +55,17 @@ impl Agent {
         let Some((device_id, cursor)) = self.identity()? else {
             return Ok(Pushed::Trouble(Trouble::Unauthorized("this register is not enrolled".to_owned())));
         };
-        let (batch, outgoing) = match tokio::task::block_in_place(|| self.next_batch(changes_max))? {
-            Next::Batch(batch, outgoing) => (batch, outgoing),
+        let (batch, outgoing, sent_at_ms) = match tokio::task::block_in_place(|| self.next_batch(changes_max))? {
+            Next::Batch(batch, outgoing, sent_at_ms) => (batch, outgoing, sent_at_ms),
             Next::Nothing => return Ok(Pushed::Nothing),
             Next::NotYet => return Ok(Pushed::Failed),
         };
         self.faults.point("batch marked")?;
-        let started = now_ms();
-        let policies = self.policies_of(&outgoing);
-        let reply = self.remote.push(&device_id, cursor, &outgoing, policies).await;
+        let started = Instant::now();
+        let context = PushContext { cursor, policies: self.policies_of(&outgoing), sent_at_ms };
+        let reply = self.remote.push(&device_id, context, &outgoing).await;
         self.faults.point("batch answered")?;
-        tokio::task::block_in_place(|| self.record_reply(&batch, &outgoing, reply, now_ms() - started))
+        tokio::task::block_in_place(|| self.record_reply(&batch, &outgoing, reply, started.elapsed().as_millis() as i64))
     }
 
     /// The device id and the cursor, once the register is enrolled.
@@ -91,17 +92,23 @@ impl Agent {
                 return Ok(Next::NotYet);
             }
             let upload = self.next_upload(changes_max)?;
-            return Ok(upload.map_or(Next::Nothing, |(upload, outgoing)| Next::Batch(Batch::Upload(upload), outgoing)));
+            return Ok(upload.map_or(Next::Nothing, |(upload, outgoing)| {
+                let sent_at_ms = outgoing.first().map_or_else(|| self.clock.now_ms(), |change| change.at_ms);
+                Next::Batch(Batch::Upload(upload), outgoing, sent_at_ms)
+            }));
         }
         let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
         let mut state = self.state();
         let tx = state.write()?;
-        for id in &ids {
-            outbox::set_standing(&tx, *id, Standing::Sent, None)?;
+        // Times and clock are read under one lock: in between the clock may be put right, and the times with it.
+        let sent_at_ms = self.clock.now_ms();
+        let mut batch = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let at_ms = outbox::mark_sent(&tx, entry.id)?;
+            batch.push(outgoing(&tx, &schema, Entry { at_ms, ..entry })?);
         }
-        let outgoing = entries.into_iter().map(|entry| outgoing(&tx, &schema, entry)).collect::<Result<_, _>>()?;
         tx.commit()?;
-        Ok(Next::Batch(Batch::Changes(ids), outgoing))
+        Ok(Next::Batch(Batch::Changes(ids), batch, sent_at_ms))
     }
 
     /// The next changes in order. What is about a row with a parked change waits behind it, and so do children of such a row.
@@ -132,7 +139,8 @@ impl Agent {
 
     fn record_reply(&self, batch: &Batch, outgoing: &[Outgoing], reply: PushReply, took_ms: i64) -> Result<Pushed, AgentError> {
         match reply {
-            PushReply::Answers(answers) => {
+            PushReply::Answers(answers, heard) => {
+                self.hear(&heard)?;
                 self.record_answers(batch, outgoing, &answers)?;
                 self.faults.point("verdicts recorded")?;
                 self.server_answers()?;

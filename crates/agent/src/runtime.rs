@@ -11,7 +11,7 @@ use tillsync_core::wire::hub::WAIT_MS_MAX;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::agent::{Agent, AgentError};
-use crate::clock::now_ms;
+use crate::clock::{in_ticks, now_ms, ticks_ms};
 use crate::push::BATCH_MAX;
 use crate::state::{conflicts, inbox, marks, outbox};
 
@@ -114,7 +114,7 @@ impl Runtime {
     pub fn new(agent: Arc<Agent>, long_poll: bool) -> Self {
         let (hint_sender, hints) = mpsc::channel(HINTS_MAX);
         let (done_sender, done) = mpsc::unbounded_channel();
-        let now = now_ms();
+        let now = ticks_ms();
         let settings = Settings {
             interval_ms: agent.config.interval_ms,
             pull_wait_ms: if long_poll && agent.config.long_poll { WAIT_MS_MAX } else { 0 },
@@ -150,7 +150,7 @@ impl Runtime {
             self.answer_waiters();
             let wakeup = self.wakeup();
             tokio::select! {
-                Some(hint) = self.hints.recv() => self.sync.handle(hint, now_ms()),
+                Some(hint) = self.hints.recv() => self.sync.handle(hint, ticks_ms()),
                 Some(done) = self.done.recv() => self.finish_effect(done)?,
                 request = requests.recv() => match request {
                     None | Some(Request::Stop) => break End::Stopped,
@@ -176,13 +176,13 @@ impl Runtime {
         conflicts::prune(state.conn(), now_ms())?;
         marks::clear(state.conn(), marks::STORE_TROUBLE)?;
         if let Some(until) = marks::get::<i64>(state.conn(), marks::PAUSED)? {
-            self.sync.handle(Event::Pause { until_ms: (until > 0).then_some(until) }, now_ms());
+            self.sync.handle(Event::Pause { until_ms: (until > 0).then(|| in_ticks(until)) }, ticks_ms());
         }
         Ok(())
     }
 
     fn start_effects(&mut self) {
-        while let Some(effect) = self.sync.poll_effect(now_ms()) {
+        while let Some(effect) = self.sync.poll_effect(ticks_ms()) {
             if effect == Effect::InterruptPull {
                 self.interrupt.notify_waiters();
                 continue;
@@ -199,7 +199,7 @@ impl Runtime {
         let deadlines = self.waiters.iter().map(|waiter| waiter.deadline);
         let next = self.sync.next_wakeup().into_iter().chain(deadlines).min();
         let idle_max = if self.worked.is_some() { REST } else { IDLE_MAX };
-        next.map_or(idle_max, |next| Duration::from_millis((next - now_ms()).max(0) as u64).min(idle_max))
+        next.map_or(idle_max, |next| Duration::from_millis((next - ticks_ms()).max(0) as u64).min(idle_max))
     }
 
     /// After some work and then some rest, memory goes back to the system.
@@ -230,10 +230,10 @@ impl Runtime {
             self.worked = Some(Instant::now());
         }
         let pushed = matches!(done.event, Event::Pushed(Pushed::Done { .. }));
-        self.sync.handle(done.event, now_ms());
+        self.sync.handle(done.event, ticks_ms());
         // What was sent just now is missing in a restored store, and a pull brings it back.
         if self.agent.pull_anew.swap(false, Ordering::Relaxed) || (pushed && self.is_restoring()?) {
-            self.sync.handle(Event::Asked, now_ms());
+            self.sync.handle(Event::Asked, ticks_ms());
         }
         if let Some(trouble) = trouble {
             tracing::warn!(?trouble, failures = self.sync.failures(), "trouble with the server");
@@ -243,7 +243,7 @@ impl Runtime {
             self.trouble = None;
         }
         if settles && self.inbox_is_due()? {
-            self.sync.handle(Event::StoreChanged, now_ms());
+            self.sync.handle(Event::StoreChanged, ticks_ms());
         }
         Ok(())
     }
@@ -272,7 +272,7 @@ impl Runtime {
     }
 
     fn take_request(&mut self, request: Request) -> Result<(), AgentError> {
-        let now = now_ms();
+        let now = ticks_ms();
         match request {
             Request::Sync { timeout, answer } => {
                 self.agent.inbox_due.store(true, Ordering::Relaxed);
@@ -283,7 +283,7 @@ impl Runtime {
             }
             Request::Pause { until_ms } => {
                 marks::set(self.agent.state().conn(), marks::PAUSED, until_ms.unwrap_or(0))?;
-                self.sync.handle(Event::Pause { until_ms }, now);
+                self.sync.handle(Event::Pause { until_ms: until_ms.map(in_ticks) }, now);
             }
             Request::Resume => {
                 marks::clear(self.agent.state().conn(), marks::PAUSED)?;
@@ -303,7 +303,7 @@ impl Runtime {
         if self.waiters.is_empty() {
             return;
         }
-        let now = now_ms();
+        let now = ticks_ms();
         for waiter in std::mem::take(&mut self.waiters) {
             match self.outcome(&waiter, now) {
                 Some(outcome) => drop(waiter.answer.send(outcome)),
@@ -333,8 +333,8 @@ impl Runtime {
     /// Before the end: lets effects finish, and sends what is there if the server is.
     async fn drain(&mut self) {
         self.interrupt.notify_waiters();
-        self.sync.handle(Event::Asked, now_ms());
-        let since = now_ms();
+        self.sync.handle(Event::Asked, ticks_ms());
+        let since = ticks_ms();
         loop {
             if !self.sync.is_backing_off() && !self.sync.settled_since(since) && self.failure.is_none() {
                 self.start_effects();

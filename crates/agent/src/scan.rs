@@ -6,7 +6,6 @@ use tillsync_core::key::{entity_id, parse_entity_id};
 
 use crate::agent::{Agent, AgentError, StoreSide};
 use crate::capture::{Look, record_looks};
-use crate::clock::now_ms;
 use crate::state::{marks, shadow, upload};
 use crate::store::schema::Table;
 use crate::store::{open, rows};
@@ -127,7 +126,7 @@ impl Agent {
     fn record_scan(&self, store: &StoreSide, looks: &[Look]) -> Result<u64, AgentError> {
         let mut state = self.state();
         let tx = state.write()?;
-        let added = record_looks(&tx, store, looks, now_ms())?;
+        let added = record_looks(&tx, store, looks, self.capture_time(&tx)?)?;
         tx.commit()?;
         Ok(added)
     }

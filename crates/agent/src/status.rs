@@ -74,6 +74,8 @@ impl Agent {
         let state = self.state();
         let conn = state.conn();
         let counts = outbox::counts(conn)?;
+        // Noted by the server's clock, shown by this machine's.
+        let oldest_pending_ms = counts.oldest_pending_ms.map(|at_ms| now.saturating_sub(self.clock.now_ms().saturating_sub(at_ms)));
         let parked = counts.parked + inbox::count_stuck(conn, now)?;
         let cursor = marks::get(conn, marks::CURSOR)?.unwrap_or(0);
         let uploaded = upload::totals(conn)?;
@@ -91,7 +93,7 @@ impl Agent {
             pending,
             parked,
             conflicts: counts.conflicts,
-            oldest_pending_ms: counts.oldest_pending_ms,
+            oldest_pending_ms,
             rows_to_fetch: marks::get::<i64>(conn, marks::HEAD)?.unwrap_or(0).saturating_sub(cursor).max(0) as u64,
             offline_since_ms: marks::get(conn, marks::OFFLINE_SINCE_MS)?,
             // A pause that is over ends by itself; its mark stays until the next one.
@@ -110,7 +112,7 @@ impl Agent {
             pending,
             parked,
             conflicts: counts.conflicts,
-            oldest_pending_ms: counts.oldest_pending_ms,
+            oldest_pending_ms,
             last_sync_ms: marks::get(conn, marks::LAST_SYNC_MS)?,
             cursor,
             device_id: marks::get(conn, marks::DEVICE_ID)?,

@@ -12,7 +12,6 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::agent::{Agent, AgentError, StoreSide};
-use crate::clock::now_ms;
 use crate::push::{hold_server_row, settle_version};
 use crate::remote::{Answer, Outgoing};
 use crate::state::{conflicts, marks, outbox, shadow, upload};
@@ -112,7 +111,7 @@ impl Agent {
                 if shadow::get(&tx, entity.number, &key)?.is_none() {
                     shadow::put(&tx, entity.number, &key, &entity.shadow_of(&row, 0))?;
                 }
-                outgoing.push(as_change(&incarnation, table, key, &row));
+                outgoing.push(as_change(&incarnation, table, key, &row, self.clock.now_ms()));
             }
         }
         let finished = stretch.last && outgoing.is_empty();
@@ -179,7 +178,7 @@ impl Upload {
     }
 }
 
-fn as_change(incarnation: &str, table: &Table, key: String, row: &Row) -> Outgoing {
+fn as_change(incarnation: &str, table: &Table, key: String, row: &Row, at_ms: i64) -> Outgoing {
     // The same row of the same incarnation always makes the same event, so a repeated stretch is a duplicate.
     let name = format!("{incarnation}\0{}\0{key}\0{}", table.name, row_print(row));
     Outgoing {
@@ -192,7 +191,7 @@ fn as_change(incarnation: &str, table: &Table, key: String, row: &Row) -> Outgoi
         updated_fields: None,
         before: None,
         base_version: None,
-        at_ms: now_ms(),
+        at_ms,
     }
 }
 
@@ -206,7 +205,7 @@ fn park(tx: &Transaction<'_>, change: &Outgoing, answer: &Answer, now: i64) -> R
         data: change.data.clone(),
         updated_fields: None,
         before: None,
-        at_ms: now,
+        at_ms: change.at_ms,
     };
     outbox::add(tx, &entry)?;
     let id = tx.last_insert_rowid();

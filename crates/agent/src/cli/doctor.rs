@@ -117,7 +117,7 @@ fn check_server(agent: &Agent, report: &mut Report) -> anyhow::Result<()> {
     let reply =
         runtime.block_on(agent.remote.pull(&device_id, PullQuery { cursor, exclude_own: true, entities: None, wait_ms: 0 }));
     match reply {
-        PullReply::Page(page) => {
+        PullReply::Page(page, _) => {
             let head = page.head.map_or_else(String::new, |head| format!(", at change {head}"));
             report.say("server", &format!("{} answers{head}", agent.config.server));
         }

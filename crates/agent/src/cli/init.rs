@@ -201,9 +201,10 @@ fn register(agent: &Agent, token: Option<&str>) -> anyhow::Result<()> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match runtime.block_on(agent.remote.register(&request)) {
-        RegisterReply::Registered { device_id, key } => {
+        RegisterReply::Registered { device_id, key, heard } => {
             agent.remote.credentials().write(&device_id, &key).map_err(anyhow::Error::msg)?;
             agent.enrolled(&device_id)?;
+            heard.map_or(Ok(()), |heard| agent.hear(&heard))?;
             say!("device     {device_id} (enrolled at {})", agent.config.server)?;
             Ok(())
         }

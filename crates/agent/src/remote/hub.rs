@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tillsync_core::change::Verdict;
-use tillsync_core::policy::Policies;
 use tillsync_core::wire::hub::{
     ConflictsResponse, PULL_LIMIT_MAX, PullRequest, PullResponse, PushChange, PushError, PushRequest, PushResponse, PushResult,
     RegisterRequest, RegisterResponse, ResolveRequest, ResolveResponse,
 };
 
+use crate::clock::Heard;
 use crate::credentials::Key;
 use crate::remote::transport::{Request, Response};
-use crate::remote::{Answer, Incoming, Outgoing, PullQuery, PulledPage, RegisterReply, Resolves};
+use crate::remote::{Answer, Incoming, Outgoing, PullQuery, PulledPage, PushContext, RegisterReply, Resolves};
 
 /// `POST /sync/register`.
 pub fn encode_register(request: &RegisterRequest) -> Request {
@@ -21,15 +21,18 @@ pub fn encode_register(request: &RegisterRequest) -> Request {
 }
 
 /// The answer to a registration.
-pub fn decode_register(body: &[u8]) -> RegisterReply {
+pub fn decode_register(body: &[u8], heard: impl Fn(i64) -> Heard) -> RegisterReply {
     match serde_json::from_slice::<RegisterResponse>(body) {
-        Ok(answer) => RegisterReply::Registered { device_id: answer.device.id, key: Key::from(answer.api_key) },
+        Ok(answer) => {
+            let heard = answer.server_timestamp.map(heard);
+            RegisterReply::Registered { device_id: answer.device.id, key: Key::from(answer.api_key), heard }
+        }
         Err(error) => RegisterReply::Refused(format!("the answer to the registration cannot be understood: {error}")),
     }
 }
 
 /// `POST /sync/push`.
-pub fn encode_push(cursor: i64, batch: &[Outgoing], policies: Policies) -> Request {
+pub fn encode_push(context: PushContext, batch: &[Outgoing]) -> Request {
     let changes = batch.iter().enumerate().map(|(place, change)| PushChange {
         id: place as i64 + 1,
         operation: change.operation,
@@ -42,13 +45,19 @@ pub fn encode_push(cursor: i64, batch: &[Outgoing], policies: Policies) -> Reque
         updated_fields: change.updated_fields.clone(),
         base: change.before.clone().and_then(|json| RawValue::from_string(json).ok()),
     });
-    let request =
-        PushRequest { device_id: None, api_key: None, cursor_id: cursor, changes: changes.collect(), policies, sent_at: None };
+    let request = PushRequest {
+        device_id: None,
+        api_key: None,
+        cursor_id: context.cursor,
+        changes: changes.collect(),
+        policies: context.policies,
+        sent_at: Some(context.sent_at_ms),
+    };
     Request::new("/sync/push", serde_json::to_vec(&request).expect("a push encodes"))
 }
 
-/// One answer per change of the batch, in its order.
-pub fn decode_push(body: &[u8], batch: &[Outgoing]) -> Result<Vec<Answer>, String> {
+/// One answer per change of the batch, in its order; and the server's clock, Unix milliseconds.
+pub fn decode_push(body: &[u8], batch: &[Outgoing]) -> Result<(Vec<Answer>, i64), String> {
     let response: PushResponse =
         serde_json::from_slice(body).map_err(|error| format!("the answer to a push is damaged: {error}"))?;
     if !response.success {
@@ -69,7 +78,7 @@ pub fn decode_push(body: &[u8], batch: &[Outgoing]) -> Result<Vec<Answer>, Strin
         // A server of the original protocol names only what it did not store.
         (None, None) => Answer::only(judged_by_error.then_some(Verdict::Applied), None),
     });
-    Ok(answers.collect())
+    Ok((answers.collect(), response.server_timestamp))
 }
 
 /// `POST /sync/pull`.
@@ -88,8 +97,8 @@ pub fn encode_pull(query: &PullQuery) -> Request {
     request
 }
 
-/// A page. A cursor that goes back or stands still although there is more would pull for ever.
-pub fn decode_pull(body: &[u8], asked_from: i64) -> Result<PulledPage, String> {
+/// A page, and the server's clock, Unix milliseconds. A cursor that goes back or stands still although there is more would pull for ever.
+pub fn decode_pull(body: &[u8], asked_from: i64) -> Result<(PulledPage, i64), String> {
     let response: PullResponse =
         serde_json::from_slice(body).map_err(|error| format!("the answer to a pull is damaged: {error}"))?;
     if !response.success {
@@ -108,13 +117,14 @@ pub fn decode_pull(body: &[u8], asked_from: i64) -> Result<PulledPage, String> {
         operation: change.operation,
         data: change.data.map(|data| data.get().to_owned()).filter(|data| data != "null"),
     });
-    Ok(PulledPage {
+    let page = PulledPage {
         changes: changes.collect(),
         more: response.has_more && cursor > asked_from,
         cursor,
         head: response.head_cursor_id,
         epoch: response.epoch,
-    })
+    };
+    Ok((page, response.server_timestamp))
 }
 
 /// `POST /sync/conflicts/{id}/resolve`.
@@ -163,7 +173,7 @@ mod tests {
     }
 
     fn verdicts(body: &str, size: usize) -> Vec<Option<Verdict>> {
-        decode_push(body.as_bytes(), &batch(size)).unwrap().into_iter().map(|answer| answer.verdict).collect()
+        decode_push(body.as_bytes(), &batch(size)).unwrap().0.into_iter().map(|answer| answer.verdict).collect()
     }
 
     #[test]
@@ -180,7 +190,7 @@ mod tests {
     fn a_pull_that_does_not_move_ends() {
         let page = |cursor: i64| {
             let body = format!(r#"{{"success":true,"changes":[],"hasMore":true,"newCursorId":{cursor},"serverTimestamp":1}}"#);
-            decode_pull(body.as_bytes(), 5).unwrap()
+            decode_pull(body.as_bytes(), 5).unwrap().0
         };
         assert_eq!((page(9).more, page(9).cursor), (true, 9));
         assert_eq!((page(5).more, page(5).cursor), (false, 5));

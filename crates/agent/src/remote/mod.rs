@@ -6,6 +6,7 @@ pub mod hub;
 pub mod transport;
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use tillsync_core::change::{Operation, Verdict};
 use tillsync_core::policy::Policies;
@@ -13,6 +14,7 @@ use tillsync_core::sync::Trouble;
 use tillsync_core::wire::hub::{Conflict, ConflictsResponse, ResolveRequest, ResolveResponse};
 use uuid::Uuid;
 
+use crate::clock::Heard;
 use crate::credentials::{Credentials, Key};
 use crate::remote::http::Refusal;
 use crate::remote::transport::Transport;
@@ -42,6 +44,17 @@ pub struct Outgoing {
     pub at_ms: i64,
 }
 
+/// What a push says beside its changes.
+#[derive(Debug)]
+pub struct PushContext {
+    /// The register's cursor.
+    pub cursor: i64,
+    /// How the entities of its changes are merged.
+    pub policies: Policies,
+    /// What the register takes for the server's clock, Unix milliseconds.
+    pub sent_at_ms: i64,
+}
+
 /// What the server said about one change.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -67,8 +80,8 @@ impl Answer {
 /// How a push went.
 #[derive(Debug)]
 pub enum PushReply {
-    /// One answer per change, in order.
-    Answers(Vec<Answer>),
+    /// One answer per change, in order; and the server's clock.
+    Answers(Vec<Answer>, Heard),
     /// The server takes no batch like this.
     Refused(String),
     /// The request did not do its work.
@@ -119,8 +132,8 @@ pub struct PulledPage {
 /// How a pull went.
 #[derive(Debug)]
 pub enum PullReply {
-    /// A page.
-    Page(PulledPage),
+    /// A page; and the server's clock.
+    Page(PulledPage, Heard),
     /// The request did not do its work.
     Trouble(Trouble),
 }
@@ -169,6 +182,8 @@ pub enum RegisterReply {
         device_id: String,
         /// The key.
         key: Key,
+        /// The server's clock, if it says what time it is.
+        heard: Option<Heard>,
     },
     /// The server wants an enrolment token, or another one.
     TokenNeeded(String),
@@ -199,21 +214,24 @@ impl Remote {
 
     /// Registers this device.
     pub async fn register(&self, request: &tillsync_core::wire::hub::RegisterRequest) -> RegisterReply {
+        let sent = Instant::now();
         let response = self.transport.send(hub::encode_register(request)).await;
+        let received = Instant::now();
         match http::understand(response) {
-            Ok(body) => hub::decode_register(&body),
+            Ok(body) => hub::decode_register(&body, |server_ms| Heard { server_ms, sent, received }),
             Err(Refusal::Trouble(Trouble::Unauthorized(why))) => RegisterReply::TokenNeeded(why),
             Err(Refusal::Trouble(trouble)) => RegisterReply::Trouble(trouble),
             Err(Refusal::Request(why)) => RegisterReply::Refused(why),
         }
     }
 
-    /// Sends a batch, and how its entities are merged.
-    pub async fn push(&self, device_id: &str, cursor: i64, batch: &[Outgoing], policies: Policies) -> PushReply {
-        let request = hub::encode_push(cursor, batch, policies);
+    /// Sends a batch.
+    pub async fn push(&self, device_id: &str, context: PushContext, batch: &[Outgoing]) -> PushReply {
+        let request = hub::encode_push(context, batch);
+        let sent = Instant::now();
         match self.send(device_id, request).await {
             Ok(body) => match hub::decode_push(&body, batch) {
-                Ok(answers) => PushReply::Answers(answers),
+                Ok((answers, server_ms)) => PushReply::Answers(answers, Heard { server_ms, sent, received: Instant::now() }),
                 Err(why) => PushReply::Trouble(Trouble::NotTheServer(why)),
             },
             Err(Refusal::Request(why)) => PushReply::Refused(why),
@@ -223,9 +241,10 @@ impl Remote {
 
     /// Fetches a page.
     pub async fn pull(&self, device_id: &str, query: PullQuery) -> PullReply {
+        let sent = Instant::now();
         match self.send(device_id, hub::encode_pull(&query)).await {
             Ok(body) => match hub::decode_pull(&body, query.cursor) {
-                Ok(page) => PullReply::Page(page),
+                Ok((page, server_ms)) => PullReply::Page(page, Heard { server_ms, sent, received: Instant::now() }),
                 Err(why) => PullReply::Trouble(Trouble::NotTheServer(why)),
             },
             // A pull holds nothing that could be refused for its content: the server is not what it should be.

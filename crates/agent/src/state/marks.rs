@@ -47,6 +47,10 @@ pub const NOTICE_MS: &str = "notice_ms";
 pub const SELECTION: &str = "selection";
 /// Pause: 0 for no end, or the end in Unix milliseconds; absent while not paused.
 pub const PAUSED: &str = "paused";
+/// The server's clock less the wall clock, in milliseconds, when the server was last heard.
+pub const CLOCK_OFFSET_MS: &str = "clock_offset_ms";
+/// From this change of the outbox on, times were guessed; absent when none was.
+pub const CLOCK_UNSURE: &str = "clock_unsure";
 /// Changes sent so far.
 pub const SENT: &str = "sent";
 /// Changes received so far.

@@ -92,7 +92,7 @@ pub struct NewEntry<'a> {
     pub updated_fields: Option<&'a [String]>,
     /// Columns as they were before an update, as JSON, where their rule merges from there.
     pub before: Option<String>,
-    /// When it was captured, Unix milliseconds.
+    /// When it was captured, by the server's clock, Unix milliseconds.
     pub at_ms: i64,
 }
 
@@ -117,7 +117,7 @@ pub struct Entry {
     pub updated_fields: Option<Vec<String>>,
     /// Columns as they were before an update, as JSON, where their rule merges from there.
     pub before: Option<String>,
-    /// When it was captured, Unix milliseconds.
+    /// When it was captured, by the server's clock, Unix milliseconds.
     pub at_ms: i64,
     /// Why it is parked or in conflict.
     pub reason: Option<String>,
@@ -156,6 +156,17 @@ pub fn add(conn: &Connection, entry: &NewEntry<'_>) -> Result<()> {
     Ok(())
 }
 
+/// The number that the next change gets.
+pub fn next_id(conn: &Connection) -> Result<i64> {
+    conn.query_row("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0) + 1", [], |row| row.get(0))
+}
+
+/// Puts the times of changes right, from this one on.
+pub fn shift_times(conn: &Connection, from: i64, shift_ms: i64) -> Result<()> {
+    conn.execute("UPDATE outbox SET at_ms = at_ms + ?2 WHERE id >= ?1 AND state <> 3", (from, shift_ms))?;
+    Ok(())
+}
+
 /// Changes that may be sent, in order, from `after` on.
 pub fn sendable(conn: &Connection, after: i64, limit: u32) -> Result<Vec<Entry>> {
     let sql = format!("SELECT {COLUMNS} FROM outbox WHERE state IN (0, 1, 2) AND id > ?1 ORDER BY id LIMIT ?2");
@@ -187,6 +198,12 @@ pub fn set_standing(conn: &Connection, id: i64, standing: Standing, reason: Opti
         reason
     ])?;
     Ok(())
+}
+
+/// The change goes on its way; gives back when it was captured, by the server's clock as it is known now.
+pub fn mark_sent(conn: &Connection, id: i64) -> Result<i64> {
+    conn.prepare_cached("UPDATE outbox SET state = 1, reason = NULL WHERE id = ?1 RETURNING at_ms")?
+        .query_row([id], |row| row.get(0))
 }
 
 /// The change contradicts another register's; the server's number of the conflict, if it has one.

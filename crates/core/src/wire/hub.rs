@@ -101,6 +101,9 @@ pub struct RegisterResponse {
     pub device: Device,
     /// 32 random bytes in base64.
     pub api_key: String,
+    /// Hub clock, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_timestamp: Option<i64>,
 }
 
 /// `POST /sync/push`.

@@ -40,7 +40,15 @@ pub(crate) async fn register(
     match hub.database().register(registration).await? {
         RegistrationOutcome::Registered(device) => {
             tracing::info!(device = device.id, "registered");
-            Ok((StatusCode::CREATED, Json(RegisterResponse { success: true, device, api_key: key.reveal().to_owned() })))
+            Ok((
+                StatusCode::CREATED,
+                Json(RegisterResponse {
+                    success: true,
+                    device,
+                    api_key: key.reveal().to_owned(),
+                    server_timestamp: Some(now_ms()),
+                }),
+            ))
         }
         RegistrationOutcome::TokenInvalid(why) => Err(Refusal::enroll_token_invalid(why)),
     }

@@ -301,3 +301,43 @@ fn a_hub_that_begins_anew_judges_what_waited_again() {
     a.tillsync(&["sync"]).said(3, &["tillsync conflicts"]);
     assert_eq!(conflicts(&a)[0]["server"]["price"], 120);
 }
+
+#[test]
+fn hazard_12_a_register_whose_clock_is_a_year_off_neither_always_wins_nor_always_loses() {
+    const YEAR_MS: i64 = 365 * 86_400_000;
+    for (off, since) in [(YEAR_MS, "ever"), (-YEAR_MS, "ever"), (YEAR_MS, "later"), (-YEAR_MS, "later")] {
+        let shop = Shop::open();
+        let (a, mut b) = (shop.register("a", PRODUCTS), shop.register("b", PRODUCTS));
+        pos(&a.store).execute_batch(TEA).unwrap();
+        let shift = ("TILLSYNC_CLOCK_SHIFT_MS", off.to_string());
+        if since == "ever" {
+            b.set(shift.0, &shift.1);
+        }
+        for register in [&a, &b] {
+            register.init(&shop.hub.url).good();
+            register.sync();
+        }
+        b.set(shift.0, &shift.1);
+        // Each change is captured when it is made, and sent later, the older one last.
+        let write = |register: &Register, price: i64| {
+            pos(&register.store).execute("UPDATE products SET price = ?1", [price]).unwrap();
+            register.tillsync(&["verify"]).good();
+        };
+        for (first, second, price) in [(&b, &a, 110), (&a, &b, 130)] {
+            write(first, price);
+            write(second, price + 1);
+            for register in [second, first, second] {
+                register.sync();
+            }
+            same(&a.store, &b.store);
+            assert_eq!(number(&a, "price"), price + 1, "off by {off} ms for {since}: the later one wins");
+        }
+        let status = b.status();
+        assert_eq!(status["state"], "synced", "{status:#}");
+        write(&b, 200);
+        let oldest = b.status()["oldest_pending_ms"].as_i64().unwrap();
+        let wall = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap() + off;
+        assert!((wall - oldest).abs() < 60_000, "people read it by the clock on the wall: {oldest} at {wall}");
+        assert_eq!(b.status()["state"], "syncing", "and nobody cries wolf");
+    }
+}
