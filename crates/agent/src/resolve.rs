@@ -78,7 +78,7 @@ impl Agent {
                     }
                 }
                 Some(_) => {
-                    self.note_moved(&answer.conflict)?;
+                    conflicts::tell(self.state().conn(), &answer.conflict)?;
                     Decided::RowChanged(Box::new(answer.conflict), answer.data)
                 }
             },
@@ -100,15 +100,6 @@ impl Agent {
         }
         tx.commit()?;
         self.inbox_due.store(true, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// The row has moved: the next look shows the conflict as it is now.
-    fn note_moved(&self, conflict: &Conflict) -> Result<(), AgentError> {
-        let state = self.state();
-        if let Some(entry) = conflicts::get(state.conn(), conflict.id)? {
-            conflicts::note(state.conn(), &entry.entity, &entry.key, conflict, entry.noted_ms)?;
-        }
         Ok(())
     }
 }

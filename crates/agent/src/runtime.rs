@@ -172,6 +172,7 @@ impl Runtime {
         if unknown > 0 {
             tracing::info!(unknown, "changes were on their way when the agent ended; they are sent again");
         }
+        outbox::ask_about_conflicts(state.conn())?;
         outbox::prune(state.conn(), now_ms())?;
         conflicts::prune(state.conn(), now_ms())?;
         marks::clear(state.conn(), marks::STORE_TROUBLE)?;

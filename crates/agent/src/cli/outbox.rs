@@ -8,8 +8,12 @@ use serde::Serialize;
 use crate::agent::Agent;
 use crate::cli::context::Context;
 use crate::cli::say::say;
+use crate::resolve::{Decided, Keep};
 use crate::state::inbox;
 use crate::state::outbox::{self, Entry, Standing};
+
+/// A row that changes between two tries is rare.
+const TRIES: u32 = 5;
 
 /// Changes listed at once; a longer queue is summed up.
 const LIST_MAX: u32 = 1_000;
@@ -91,11 +95,32 @@ pub fn retry(context: &Context, id: i64) -> anyhow::Result<ExitCode> {
 pub fn discard(context: &Context, id: i64) -> anyhow::Result<ExitCode> {
     let agent = context.agent()?;
     let entry = stuck(&agent, id)?;
+    if let Some(conflict_id) = entry.conflict_id {
+        give_up(&agent, conflict_id)?;
+    }
     let folder = context.config.state_dir.join("discarded");
     let export = agent.discard(&entry, &folder)?;
     context.nudge();
     say!("change {id} is given up; a copy is in {}", export.display())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A conflict is given up where it is kept, or it would wait there for ever.
+fn give_up(agent: &Agent, conflict_id: i64) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    for _ in 0..TRIES {
+        let decided = runtime.block_on(agent.resolve(conflict_id, &Keep::Server, None));
+        match decided.map_err(|error| anyhow::anyhow!("{} {}", error.problem().text, error.problem().action))? {
+            // Whatever the server's row is by now, it is the one that stays.
+            Decided::RowChanged(..) => {}
+            Decided::Done(_) | Decided::AlreadyResolved(_) => return Ok(()),
+            Decided::Refused(why) => bail!("conflict {conflict_id} is not given up: {why}"),
+            Decided::Trouble(_) => {
+                bail!("{} was not reached, and the conflict waits there, too; try again later", agent.config.server)
+            }
+        }
+    }
+    bail!("the row changes all the time; try again")
 }
 
 fn stuck(agent: &Agent, id: i64) -> anyhow::Result<Entry> {

@@ -32,13 +32,19 @@ pub struct Entry {
     pub conflict: Conflict,
 }
 
-/// Notes what the server said. A later word about the same conflict takes the place of an earlier one.
+/// Notes what the server said. What is there already stays: a person may have looked at it.
 pub fn note(conn: &Connection, entity: &str, key: &str, conflict: &Conflict, now: i64) -> Result<()> {
     conn.prepare_cached(
         "INSERT INTO conflicts(id, entity, key, pending, noted_ms, conflict) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT DO UPDATE SET pending = excluded.pending, conflict = excluded.conflict",
+         ON CONFLICT DO UPDATE SET pending = excluded.pending, conflict = excluded.conflict WHERE pending > excluded.pending",
     )?
     .execute((conflict.id, entity, key, conflict.is_pending(), now, encode(conflict)))?;
+    Ok(())
+}
+
+/// A person was told how things are now.
+pub fn tell(conn: &Connection, conflict: &Conflict) -> Result<()> {
+    conn.prepare_cached("UPDATE conflicts SET conflict = ?2 WHERE id = ?1")?.execute((conflict.id, encode(conflict)))?;
     Ok(())
 }
 

@@ -121,6 +121,8 @@ pub struct Entry {
     pub at_ms: i64,
     /// Why it is parked or in conflict.
     pub reason: Option<String>,
+    /// The conflict, by the server's number.
+    pub conflict_id: Option<i64>,
 }
 
 /// How many changes stand where.
@@ -222,6 +224,11 @@ pub fn end_conflict(conn: &Connection, conflict_id: i64) -> Result<()> {
     Ok(())
 }
 
+/// Conflicts of which the server has not said what it noted: it is asked again.
+pub fn ask_about_conflicts(conn: &Connection) -> Result<usize> {
+    conn.execute("UPDATE outbox SET state = 0 WHERE state = 5 AND conflict_id IS NULL", [])
+}
+
 /// The server has forgotten its conflicts: it judges these changes anew.
 pub fn resend_conflicts(conn: &Connection) -> Result<()> {
     conn.execute("UPDATE outbox SET state = 0, reason = NULL, conflict_id = NULL WHERE state = 5", [])?;
@@ -270,7 +277,7 @@ pub fn counts(conn: &Connection) -> Result<Counts> {
     Ok(Counts { pending: count("0, 1, 2")?, parked: count("4")?, conflicts: count("5")?, oldest_pending_ms: oldest })
 }
 
-const COLUMNS: &str = "id, event_id, entity, key, operation, state, data, updated_fields, at_ms, reason, before";
+const COLUMNS: &str = "id, event_id, entity, key, operation, state, data, updated_fields, at_ms, reason, before, conflict_id";
 
 fn read(row: &SqlRow<'_>) -> Result<Entry> {
     let event_id: [u8; 16] = row.get(1)?;
@@ -288,5 +295,6 @@ fn read(row: &SqlRow<'_>) -> Result<Entry> {
         at_ms: row.get(8)?,
         reason: row.get(9)?,
         before: row.get(10)?,
+        conflict_id: row.get(11)?,
     })
 }

@@ -18,7 +18,12 @@ struct Process {
 
 impl Process {
     fn start(folder: &Path) -> Self {
-        let child = program(folder, &["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
+        Self::start_with(folder, &[])
+    }
+
+    fn start_with(folder: &Path, options: &[&str]) -> Self {
+        let arguments = [&["serve", "--listen", "127.0.0.1:0"], options].concat();
+        let child = program(folder, &arguments).stdout(Stdio::piped()).spawn().unwrap();
         let mut started = Self { child, lines: Vec::new(), address: String::new() };
         for line in BufReader::new(started.child.stdout.take().unwrap()).lines() {
             started.lines.push(line.unwrap());
@@ -148,4 +153,35 @@ fn a_client_that_sends_everything_first_still_reads_its_refusal() {
     assert!(too_large.starts_with("HTTP/1.1 413"), "{too_large}");
     let unknown = hub.send("/sync/push", "content-encoding: br\r\n", &body);
     assert!(unknown.starts_with("HTTP/1.1 415"), "{unknown}");
+}
+
+#[test]
+fn the_operator_sets_policies_and_roles() {
+    let folder = tempfile::tempdir().unwrap();
+    let policies = folder.path().join("policies.toml");
+    let file = policies.to_str().unwrap();
+    let serve = || {
+        program(folder.path(), &["serve", "--listen", "127.0.0.1:0", "--policies", file]).stderr(Stdio::piped()).output().unwrap()
+    };
+    for (text, expected) in [
+        ("[tables.products]\npolicy = 'newest'", "newest"),
+        ("[products]\npolicy = 'server'", "products"),
+        ("[tables.products]\ncolums = { stock = 'sum' }", "colums"),
+    ] {
+        std::fs::write(&policies, text).unwrap();
+        let ended = serve();
+        let words = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(!ended.status.success() && words.contains(file) && words.contains(expected), "{words}");
+    }
+    std::fs::write(&policies, "[tables.products]\npolicy = 'server'\ncolumns = { stock = 'sum' }\n").unwrap();
+    let hub = Process::start_with(folder.path(), &["--policies", file]);
+    let role = |token: &str| {
+        let answer = hub.post("/sync/register", &json!({ "name": "n", "role": "manager", "enrollToken": token }));
+        answer["device"]["role"].as_str().unwrap().to_owned()
+    };
+    let token = |options: &[&str]| {
+        let ended = program(folder.path(), &[&["enroll-token"], options].concat()).output().unwrap();
+        String::from_utf8(ended.stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!([role(&token(&[])), role(&token(&["--role", "manager"]))], ["register", "manager"]);
 }

@@ -76,6 +76,7 @@ fn a_conflict_waits_for_a_person_who_takes_the_servers_row() {
     b.tillsync(&["outbox", "discard", &id]).good();
     b.sync();
     same(&a.store, &b.store);
+    assert_eq!(shop.hub.number("SELECT count(*) FROM conflict_log WHERE resolution = 'pending'"), 0, "nor does the hub wait");
     assert_eq!(count(&pos(&b.store), "SELECT count(*) FROM sales"), 0);
 }
 
