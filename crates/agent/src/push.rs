@@ -246,9 +246,7 @@ fn record_answer(
     let Some(verdict) = answer.verdict else {
         return Ok(outbox::set_standing(tx, id, Standing::Unknown, None)?);
     };
-    if let Some(conflict) = &answer.conflict {
-        conflicts::note(tx, &change.entity, &change.key, conflict, now)?;
-    }
+    conflicts::note(tx, change, answer, now)?;
     match verdict {
         Verdict::Applied | Verdict::Duplicate => {
             outbox::confirm(tx, id, answer.version, now)?;

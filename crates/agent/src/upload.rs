@@ -212,9 +212,7 @@ fn park(tx: &Transaction<'_>, change: &Outgoing, answer: &Answer, now: i64) -> R
     if answer.verdict != Some(Verdict::Conflict) {
         return Ok(outbox::set_standing(tx, id, outbox::Standing::Parked, answer.reason.as_deref())?);
     }
-    if let Some(conflict) = &answer.conflict {
-        conflicts::note(tx, &change.entity, &change.key, conflict, now)?;
-    }
+    conflicts::note(tx, change, answer, now)?;
     outbox::set_conflict(tx, id, answer.conflict.as_ref().map(|conflict| conflict.id), answer.reason.as_deref())?;
     hold_server_row(tx, change, answer, now)
 }

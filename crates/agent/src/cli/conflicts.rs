@@ -237,8 +237,7 @@ pub fn resolve(context: &Context, args: &ResolveArgs) -> anyhow::Result<ExitCode
         Some(id) => vec![id],
         None => {
             let entity = args.entity.as_deref().unwrap_or_default();
-            let pending = conflicts::list(agent.state().conn(), LIST_MAX)?.into_iter().filter(|entry| entry.conflict.is_pending());
-            pending.filter(|entry| entry.entity.eq_ignore_ascii_case(entity)).map(|entry| entry.conflict.id).collect()
+            conflicts::pending_of(agent.state().conn(), entity)?
         }
     };
     if ids.is_empty() {

@@ -3,9 +3,10 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Row as SqlRow};
 use serde_json::value::RawValue;
+use tillsync_core::change::Operation;
 use tillsync_core::wire::hub::Conflict;
 
-use crate::remote::{Incoming, Resolves};
+use crate::remote::{Answer, Incoming, Outgoing, Resolves};
 use crate::state::outbox;
 
 pub(super) const CREATE: &str = "
@@ -32,13 +33,23 @@ pub struct Entry {
     pub conflict: Conflict,
 }
 
-/// Notes what the server said. What is there already stays: a person may have looked at it.
-pub fn note(conn: &Connection, entity: &str, key: &str, conflict: &Conflict, now: i64) -> Result<()> {
+/// Notes what the server said about a change, if it noted anything. What is there already stays: a person may have looked at it.
+pub fn note(conn: &Connection, change: &Outgoing, answer: &Answer, now: i64) -> Result<()> {
+    let Some(conflict) = &answer.conflict else { return Ok(()) };
+    let mut conflict = conflict.as_ref().clone();
+    // A long answer comes without rows that are known here anyway.
+    let raw = |json: &String| RawValue::from_string(json.clone()).ok();
+    if conflict.client_value.is_none() && change.operation != Operation::Delete {
+        conflict.client_value = raw(&change.data);
+    }
+    if conflict.server_value.is_none() && conflict.is_pending() {
+        conflict.server_value = answer.server_data.as_ref().and_then(raw);
+    }
     conn.prepare_cached(
         "INSERT INTO conflicts(id, entity, key, pending, noted_ms, conflict) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT DO UPDATE SET pending = excluded.pending, conflict = excluded.conflict WHERE pending > excluded.pending",
     )?
-    .execute((conflict.id, entity, key, conflict.is_pending(), now, encode(conflict)))?;
+    .execute((conflict.id, &change.entity, &change.key, conflict.is_pending(), now, encode(&conflict)))?;
     Ok(())
 }
 
@@ -61,6 +72,12 @@ pub fn list(conn: &Connection, limit: u32) -> Result<Vec<Entry>> {
     let sql = "SELECT entity, key, noted_ms, conflict FROM conflicts ORDER BY pending DESC, iif(pending, id, -id) LIMIT ?1";
     let entries: Vec<Option<Entry>> = conn.prepare_cached(sql)?.query_map([limit], read)?.collect::<Result<_>>()?;
     Ok(entries.into_iter().flatten().collect())
+}
+
+/// The pending ones of a table, in order.
+pub fn pending_of(conn: &Connection, entity: &str) -> Result<Vec<i64>> {
+    let mut query = conn.prepare("SELECT id FROM conflicts WHERE pending AND entity = ?1 COLLATE NOCASE ORDER BY id")?;
+    query.query_map([entity], |row| row.get(0))?.collect()
 }
 
 /// A person has decided: the change that waited is done with. What it said is in the log, and the decision comes as a change of the

@@ -308,3 +308,19 @@ async fn hazard_12_a_clock_a_year_off_neither_always_wins_nor_always_loses() {
         assert_eq!(row(&shop).await["price"], 31, "{off}");
     }
 }
+
+#[tokio::test]
+async fn answers_stay_short_however_large_the_rows_in_conflict_are() {
+    let shop = Shop::open().await;
+    let (a, b) = (shop.device("A").await, shop.device("B").await);
+    let big = |letter: &str| json!({ "id": 1, "text": letter.repeat(1_000_000) });
+    let keys = ["1", "2", "3", "4"];
+    let make = |letter: &str| keys.map(|key| event("create", key, None, &[], big(letter)));
+    shop.push(&a, &make("a")).await;
+    let answer = shop.push(&b, &make("b")).await;
+    let conflicts: Vec<&Value> = answer["results"].as_array().unwrap().iter().map(|result| &result["conflict"]).collect();
+    assert_eq!(conflicts.iter().map(|one| one["clientValue"].is_object()).collect::<Vec<_>>(), [true, true, false, false]);
+    assert_eq!(conflicts.iter().map(|one| one["id"].as_i64().unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(list(&shop, &b, "").await.len(), 2, "a page ends where it gets too long");
+    assert_eq!(list(&shop, &b, "?after=3").await[0]["clientValue"], big("b"));
+}

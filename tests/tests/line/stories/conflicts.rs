@@ -177,6 +177,30 @@ fn a_running_agent_carries_a_decision_on_and_later_changes_of_the_row_follow() {
 }
 
 #[test]
+fn a_managers_value_stays_whoever_is_later() {
+    let shop = Shop::open();
+    let (till, office) = (shop.register("till", PRODUCTS), shop.register("office", PRODUCTS));
+    pos(&till.store).execute_batch(TEA).unwrap();
+    till.init(&shop.hub.url).good();
+    office.init_with(&shop.hub.url, &["--credentials", "file", "--role", "manager"]).good();
+    for register in [&till, &office] {
+        register.tillsync(&["tables", "set", "products", "--policy", "manager"]).good();
+        register.sync();
+    }
+    for (first, second, price) in [(&office, &till, 110), (&till, &office, 120)] {
+        pos(&office.store).execute("UPDATE products SET price = ?1", [price]).unwrap();
+        pos(&till.store).execute("UPDATE products SET price = 1 + ?1", [price]).unwrap();
+        for register in [first, second, first] {
+            register.sync();
+        }
+        same(&till.store, &office.store);
+        assert_eq!(number(&till, "price"), price);
+    }
+    let kept: Vec<Value> = conflicts(&till).iter().chain(&conflicts(&office)).map(|one| one["rules"][0]["kept"].clone()).collect();
+    assert_eq!(kept, ["server", "client"]);
+}
+
+#[test]
 fn what_a_rule_decided_is_looked_up_and_reverted() {
     let shop = Shop::open();
     let (a, b) = dispute(&shop, "price=server");

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use tillsync_core::change::Operation;
 use tillsync_core::merge::{Dispute, Kept, Writer};
 use tillsync_core::row::Row;
-use tillsync_core::wire::hub::{Conflict, PushChange};
+use tillsync_core::wire::hub::{Conflict, PAGE_BYTES_MAX, PushChange};
 use uuid::Uuid;
 
 use super::log;
@@ -140,10 +140,32 @@ pub(super) fn page(connection: &Connection, query: &ConflictQuery) -> rusqlite::
     }
     let sql = format!("SELECT {COLUMNS} FROM conflict_log WHERE id > ?1{status}{wanted} ORDER BY id LIMIT ?2");
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut conflicts = statement.query_map(params_from_iter(values), read)?.collect::<rusqlite::Result<Vec<_>>>()?;
-    let has_more = conflicts.len() > query.limit;
-    conflicts.truncate(query.limit);
-    Ok(ConflictPage { conflicts, has_more })
+    let mut page = ConflictPage { conflicts: Vec::new(), has_more: false };
+    let mut bytes = 0;
+    for conflict in statement.query_map(params_from_iter(values), read)? {
+        let conflict = conflict?;
+        bytes += size(&conflict);
+        page.has_more = page.conflicts.len() >= query.limit || (bytes > PAGE_BYTES_MAX && !page.conflicts.is_empty());
+        if page.has_more {
+            break;
+        }
+        page.conflicts.push(conflict);
+    }
+    Ok(page)
+}
+
+/// How many bytes the rows of an entry take.
+pub(super) fn size(conflict: &Conflict) -> usize {
+    let rows = [&conflict.client_value, &conflict.server_value, &conflict.base_value, &conflict.resolved_value];
+    rows.into_iter().flatten().map(|row| row.get().len()).sum()
+}
+
+/// An answer that would get too long has the entries without their rows; they are in the log.
+pub(super) fn leave_rows_out(conflict: &mut Conflict) {
+    let Conflict { client_value, server_value, base_value, resolved_value, .. } = conflict;
+    for row in [client_value, server_value, base_value, resolved_value] {
+        *row = None;
+    }
 }
 
 /// Notes how a person decided.

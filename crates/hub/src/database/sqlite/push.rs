@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use tillsync_core::change::{Operation, Verdict};
 use tillsync_core::merge::{Decision, Dispute, Head, Incoming, Writer, decide, written_at};
 use tillsync_core::row::Row;
-use tillsync_core::wire::hub::{Conflict, PushChange, PushResult};
+use tillsync_core::wire::hub::{Conflict, PAGE_BYTES_MAX, PushChange, PushResult};
 
 use super::conflicts::{self, NewConflict, Outcome};
 use super::log::{self, Entry, Place};
@@ -20,8 +20,16 @@ pub(super) fn push(tx: &Transaction, batch: &Batch) -> rusqlite::Result<BatchOut
     let beyond_head = batch.cursor_id > log::head(tx)?;
     let manager = devices::is_manager(tx, &batch.device_id)?;
     let mut results = Vec::with_capacity(batch.changes.len());
+    let mut bytes = 0;
     for change in &batch.changes {
-        results.push(Push { tx, batch, change, manager }.judge()?);
+        let mut result = Push { tx, batch, change, manager }.judge()?;
+        if let Some(conflict) = &mut result.conflict {
+            bytes += conflicts::size(conflict);
+            if bytes > PAGE_BYTES_MAX {
+                conflicts::leave_rows_out(conflict);
+            }
+        }
+        results.push(result);
     }
     cursors::touch(tx, &batch.device_id, batch.now_ms)?;
     let new_cursor_id = if beyond_head || batch.cursor_id < 0 {
