@@ -1,6 +1,7 @@
 //! `cargo xtask torture`: the simulator over many seeds, far more than every test run goes through.
 
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
@@ -32,13 +33,9 @@ pub fn torture(options: &Options) -> Result<()> {
     let from = options.from.unwrap_or_else(drawn);
     let parts = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     println!("{} seeds from {from} on, in {parts} processes …", options.runs);
-    // Built before the processes start, so that they do not wait for one another.
-    let built = simulator().arg("--no-run").status().context("cargo does not start")?;
-    if !built.success() {
-        bail!("the simulator does not build");
-    }
+    let simulator = build()?;
     let begun = Instant::now();
-    let failed = run(from, options.runs, parts)?;
+    let failed = run(&simulator, from, options.runs, parts)?;
     let took_s = begun.elapsed().as_secs();
     for line in failed.iter().take(SHOWN_MAX) {
         println!("{line}");
@@ -55,22 +52,32 @@ fn drawn() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
-/// The simulator, optimised: many seeds are worth the longer build.
-fn simulator() -> std::process::Command {
+/// Builds the simulator, optimised, since many seeds are worth the longer build, and says where it is: it is run without cargo, so
+/// that work on the sources may go on meanwhile.
+fn build() -> Result<PathBuf> {
     let mut command = cargo();
-    command.args(["test", "--quiet", "--release", "--package", "tillsync-tests", "--test", "line"]);
-    command
+    command.args(["test", "--quiet", "--release", "--package", "tillsync-tests", "--test", "line", "--no-run"]);
+    command.args(["--message-format", "json-render-diagnostics"]);
+    let built = command.stderr(Stdio::inherit()).output().context("cargo does not start")?;
+    if !built.status.success() {
+        bail!("the simulator does not build");
+    }
+    let text = String::from_utf8_lossy(&built.stdout);
+    let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let executables = messages.filter(|message| message["target"]["name"] == "line");
+    let path = executables.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
+    path.context("cargo does not say where the simulator is")
 }
 
 /// The lines of the seeds that failed.
-fn run(from: u64, runs: u64, parts: u64) -> Result<Vec<String>> {
+fn run(simulator: &Path, from: u64, runs: u64, parts: u64) -> Result<Vec<String>> {
     let mut processes = Vec::new();
     for part in 0..parts {
         let (start, end) = (runs * part / parts, runs * (part + 1) / parts);
-        let mut process = simulator();
-        process.args(["simulator::simulator", "--", "--exact"]);
+        let mut process = Command::new(simulator);
+        process.args(["simulator::simulator", "--exact"]);
         process.env("TILLSYNC_FROM", (from + start).to_string()).env("TILLSYNC_RUNS", (end - start).to_string());
-        processes.push(process.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("cargo does not start")?);
+        processes.push(process.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("the simulator does not start")?);
     }
     let mut failed = Vec::new();
     for process in processes {

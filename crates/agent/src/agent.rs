@@ -81,6 +81,8 @@ pub struct StoreSide {
     pub entities: HashMap<String, Entity>,
     /// The pulled page that waits to be applied.
     pub page: Option<crate::pull::Page>,
+    /// The number of the last row that apply noted in the store; `None` before the first look.
+    pub applied: Option<i64>,
     /// When the POS was last seen writing.
     pub written_at: Option<std::time::Instant>,
 }

@@ -9,9 +9,10 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tillsync_core::arrival::{Arrival, LocalRow, meet};
 use tillsync_core::change::Operation;
+use tillsync_core::kept::Kept;
 use tillsync_core::key::{entity_id, parse_entity_id};
 use tillsync_core::row::Row;
 use tillsync_core::sync::Applied;
@@ -21,10 +22,9 @@ use crate::agent::{Agent, AgentError, StoreSide};
 use crate::clock::now_ms;
 use crate::remote::Incoming;
 use crate::state::inbox::{self, Reason};
-use crate::state::shadow::Kept;
 use crate::state::{conflicts, marks as state_marks, outbox, outside, shadow, upload};
-use crate::store::schema::{Reference, Schema, Table};
-use crate::store::{StoreError, journal, marks, open, rows, schema};
+use crate::store::schema::{Reference, Table};
+use crate::store::{StoreError, applied, journal, marks, open, rows, schema};
 
 /// The write lock is held about this long; committing comes on top, and both together should stay below 5 ms.
 const LOCK_MAX: Duration = Duration::from_micros(1_500);
@@ -54,8 +54,8 @@ struct Arriving {
 /// What became of it.
 #[derive(Debug)]
 enum Outcome {
-    Written(Box<Row>),
-    Deleted,
+    /// It is in the store, or gone from it; the shadow is to keep this.
+    Written(Kept),
     Held(Reason, Option<String>),
     /// The register's filter keeps it out.
     Outside,
@@ -76,7 +76,7 @@ struct Sorted {
 impl Agent {
     /// Applies the page that waits.
     pub fn apply(&self) -> Result<Applied, AgentError> {
-        let mut store = self.store();
+        let mut store = self.ready_store()?;
         self.apply_page(&mut store)
     }
 
@@ -133,6 +133,7 @@ impl Agent {
                 continue;
             }
             let (outcomes, stopped_at) = self.write_all(store, &arriving, None)?;
+            self.faults.point("inbox written")?;
             self.record_outcomes(store, &arriving, outcomes, None)?;
             if stopped_at.is_some() {
                 self.inbox_due.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -156,17 +157,17 @@ impl Agent {
                 continue;
             }
             let kept = shadow::get(state.conn(), entity.number, &change.key)?;
-            let version = kept.as_ref().map_or(0, Kept::version);
-            let uploading = version == 0 && !upload::is_finished(state.conn(), &change.entity)?;
-            // A row on its way in the full sync has no change in the outbox, but the server's verdict is to come all the same.
-            let unsent = outbox::has_unsent(state.conn(), &change.entity, &change.key)? || (uploading && kept.is_some());
-            let local = LocalRow { version, unsent };
+            let in_outbox = outbox::has_unsent(state.conn(), &change.entity, &change.key)?;
+            let is_known = kept.as_ref().is_some_and(|kept| kept.version() > 0);
+            let table_sent = is_known || upload::is_finished(state.conn(), &change.entity)?;
+            let local = LocalRow::new(kept.as_ref(), in_outbox, table_sent);
             let arrival = meet(change.id, local);
             if arrival == Arrival::Pass {
                 inbox::release(state.conn(), &change.entity, &change.key, change.id)?;
                 continue;
             }
-            let Some(parsed) = parse(table, change, uploading) else { continue };
+            let may_meet_unsent = local.version == 0 && !table_sent;
+            let Some(parsed) = parse(table, change, may_meet_unsent) else { continue };
             match arrival {
                 Arrival::Hold => sorted.held.push(parsed),
                 Arrival::Apply | Arrival::Pass => sorted.arriving.push(parsed),
@@ -178,7 +179,7 @@ impl Agent {
     /// Writes rows in short transactions. Gives back the outcomes, and where it stopped when the POS would not let go.
     fn write_all(
         &self,
-        store: &StoreSide,
+        store: &mut StoreSide,
         arriving: &[Arriving],
         cursor: Option<i64>,
     ) -> Result<(Outcomes, Option<usize>), AgentError> {
@@ -186,30 +187,35 @@ impl Agent {
         conn.busy_timeout(Duration::ZERO).map_err(|error| self.store_error(error))?;
         let captured = state_marks::get(self.state().conn(), state_marks::CAPTURED_SEQ)?.unwrap_or(0);
         // After a restore nothing is captured before everything is pulled, so the whole journal must be looked through.
-        // The same holds while the state is behind the store.
-        let restored = state_marks::get(self.state().conn(), state_marks::PULL_OWN)?.unwrap_or(false);
-        let noted = state_marks::get(self.state().conn(), state_marks::CURSOR)?.unwrap_or(0);
-        let in_store: i64 = marks::get(&conn, marks::CURSOR).map_err(|error| self.store_error(error))?.unwrap_or(0);
-        let journal_max = if restored || in_store > noted { usize::MAX >> 1 } else { JOURNAL_MAX };
+        let journal_max = if self.is_restoring()? { usize::MAX >> 1 } else { JOURNAL_MAX };
+        let recorded = self.recorded()?;
+        let mut applied = recorded;
+        let epoch: Option<String> = state_marks::get(self.state().conn(), state_marks::EPOCH)?;
+        let mut waits_from = inbox::oldest(self.state().conn())?;
         let mut outcomes = Outcomes::new();
         let mut held: HashMap<usize, (Reason, Option<String>)> = HashMap::new();
         let kept_out = RefCell::default();
         let mut next = 0;
         let mut busy = 0;
         loop {
+            let progress = cursor.map(|cursor| Progress { cursor, epoch: epoch.as_deref(), waits_from });
             let slice = Slice {
-                schema: &store.schema,
+                store,
                 arriving,
                 from: next,
-                cursor,
+                progress,
                 captured,
                 journal_max,
+                recorded,
+                applied,
                 held: &held,
                 agent: self,
                 kept_out: &kept_out,
             };
             match slice.write(&mut conn).map_err(|error| StoreError::from_sqlite(&self.config.store, error)) {
-                Ok(Wrote::Done { outcomes: new, next: reached }) => {
+                Ok(Wrote::Done { outcomes: new, next: reached, applied: noted }) => {
+                    applied = noted;
+                    store.applied = Some(noted);
                     outcomes.extend(new);
                     next = reached;
                     busy = 0;
@@ -220,6 +226,7 @@ impl Agent {
                     let rows: Outcomes =
                         new.iter().map(|(place, (reason, detail))| (*place, Outcome::Held(*reason, detail.clone()))).collect();
                     self.record_outcomes(store, arriving, rows, None)?;
+                    waits_from = inbox::oldest(self.state().conn())?;
                     held.extend(new);
                     continue;
                 }
@@ -249,19 +256,9 @@ impl Agent {
         let mut received = 0;
         for (place, outcome) in outcomes {
             let Arriving { change, .. } = &arriving[place];
-            let entity = store.entity(&change.entity);
             match outcome {
-                Outcome::Written(row) => {
-                    shadow::put(&tx, entity.number, &change.key, &entity.shadow_of(&row, change.id))?;
-                    if store.schema.table(&change.entity).is_some_and(|table| table.filter.is_some()) {
-                        outside::remove(&tx, &change.entity, &change.key)?;
-                    }
-                    inbox::release(&tx, &change.entity, &change.key, change.id)?;
-                    received += 1;
-                }
-                Outcome::Deleted => {
-                    shadow::put_deleted(&tx, entity.number, &change.key, change.id)?;
-                    inbox::release(&tx, &change.entity, &change.key, change.id)?;
+                Outcome::Written(kept) => {
+                    take_over(&tx, store, &change.entity, &change.key, &kept)?;
                     received += 1;
                 }
                 Outcome::Outside => {
@@ -285,12 +282,28 @@ impl Agent {
         if let Some(cursor) = cursor {
             state_marks::set(&tx, state_marks::CURSOR, cursor)?;
         }
-        if received > 0 {
-            state_marks::add(&tx, state_marks::RECEIVED, received)?;
-            tracing::info!(received, "applied");
-        }
+        note_received(&tx, received)?;
         Ok(tx.commit()?)
     }
+}
+
+/// The row is in the store as the server has it.
+pub(crate) fn take_over(tx: &Transaction<'_>, store: &StoreSide, table: &str, key: &str, kept: &Kept) -> Result<(), AgentError> {
+    shadow::put(tx, store.entity(table).number, key, kept)?;
+    if store.schema.table(table).is_some_and(|table| table.filter.is_some()) {
+        outside::remove(tx, table, key)?;
+    }
+    Ok(inbox::release(tx, table, key, kept.version())?)
+}
+
+/// So many rows that the store has noted are in the state now.
+pub(crate) fn note_received(tx: &Transaction<'_>, rows: i64) -> Result<(), AgentError> {
+    if rows > 0 {
+        state_marks::add(tx, state_marks::APPLIED_SEQ, rows)?;
+        state_marks::add(tx, state_marks::RECEIVED, rows)?;
+        tracing::info!(received = rows, "applied");
+    }
+    Ok(())
 }
 
 fn from_inbox(entry: inbox::Entry) -> Incoming {
@@ -325,27 +338,42 @@ fn parse(table: &Table, change: Incoming, may_meet_unsent: bool) -> Option<Arriv
 
 /// One transaction's worth of rows.
 struct Slice<'a> {
-    schema: &'a Schema,
+    store: &'a StoreSide,
     arriving: &'a [Arriving],
     from: usize,
-    /// The cursor after the last row; `None` for rows of the inbox, which move no cursor.
-    cursor: Option<i64>,
+    /// `None` for rows of the inbox, which move no cursor.
+    progress: Option<Progress<'a>>,
     captured: i64,
     journal_max: usize,
+    /// What the store has noted up to this number is in the state.
+    recorded: i64,
+    /// The last number that the store has noted.
+    applied: i64,
     held: &'a HashMap<usize, (Reason, Option<String>)>,
     agent: &'a Agent,
     /// Rows that the filters have kept out since the visit began.
     kept_out: &'a RefCell<HashSet<(String, String)>>,
 }
 
+/// What the store is to say of its progress once the last row is in it.
+struct Progress<'a> {
+    cursor: i64,
+    /// The server's epoch that the cursor counts in.
+    epoch: Option<&'a str>,
+    /// The oldest change in the inbox.
+    waits_from: Option<i64>,
+}
+
 enum Wrote {
     Done {
         outcomes: Outcomes,
         next: usize,
+        /// The last number that the store has noted.
+        applied: i64,
     },
     /// These rows must be in the inbox before the cursor may pass them; nothing was written.
     MustHold(HashMap<usize, (Reason, Option<String>)>),
-    /// The journal holds so much that it must be captured first; nothing was written.
+    /// The journal holds so much that it must be captured first, or the store is not as the agent left it; nothing was written.
     CaptureFirst,
 }
 
@@ -353,8 +381,8 @@ impl Slice<'_> {
     fn write(&self, conn: &mut Connection) -> rusqlite::Result<Wrote> {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let started = Instant::now();
-        if schema::version(&tx)? != self.schema.version {
-            return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_SCHEMA), None));
+        if !self.is_as_left(&tx)? {
+            return Ok(Wrote::CaptureFirst);
         }
         let Some(touched) = self.touched(&tx)? else { return Ok(Wrote::CaptureFirst) };
         let (mut outcomes, mut holds) = (Outcomes::new(), HashMap::new());
@@ -374,23 +402,52 @@ impl Slice<'_> {
         if !holds.is_empty() {
             return Ok(Wrote::MustHold(holds));
         }
-        if let Some(end) = self.cursor {
-            let reached = if next >= self.arriving.len() { end } else { self.arriving[next - 1].change.id };
+        if let Some(Progress { cursor, epoch, waits_from }) = self.progress {
+            let reached = if next >= self.arriving.len() { cursor } else { self.arriving[next - 1].change.id };
             marks::set(&tx, marks::CURSOR, reached)?;
+            marks::set(&tx, marks::EPOCH, epoch)?;
+            marks::set(&tx, marks::WHOLE, waits_from.map_or(reached, |oldest| reached.min(oldest - 1)))?;
         }
+        let applied = self.note(&tx, &outcomes)?;
         tx.commit()?;
-        Ok(Wrote::Done { outcomes, next })
+        Ok(Wrote::Done { outcomes, next, applied })
+    }
+
+    /// Whether the schema is the one that is known, and the store no other file than the one that was written last.
+    fn is_as_left(&self, conn: &Connection) -> rusqlite::Result<bool> {
+        if schema::version(conn)? != self.store.schema.version {
+            return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_SCHEMA), None));
+        }
+        Ok(marks::get::<i64>(conn, marks::APPLIED_SEQ)?.unwrap_or(0) == self.applied)
+    }
+
+    /// Notes what was written, in place of what the state has by now, and gives back the last number.
+    fn note(&self, conn: &Connection, outcomes: &Outcomes) -> rusqlite::Result<i64> {
+        if self.applied == self.recorded {
+            applied::clear(conn)?;
+        }
+        let mut seq = self.applied;
+        for (place, outcome) in outcomes {
+            let change = &self.arriving[*place].change;
+            let (Outcome::Written(kept), Some(table)) = (outcome, self.store.schema.table(&change.entity)) else { continue };
+            seq += 1;
+            applied::note(conn, seq, table.number, &change.key, kept)?;
+        }
+        if seq > self.applied {
+            marks::set(conn, marks::APPLIED_SEQ, seq)?;
+        }
+        Ok(seq)
     }
 
     /// Rows that the POS touched since the last capture; `None` when they are too many to look through under the lock.
     fn touched(&self, conn: &Connection) -> rusqlite::Result<Option<HashSet<(i64, String)>>> {
-        let entries = journal::after(conn, self.schema, self.captured, self.journal_max)?;
+        let entries = journal::after(conn, &self.store.schema, self.captured, self.journal_max)?;
         let full = entries.len() == self.journal_max;
         Ok((!full).then(|| entries.into_iter().map(|entry| (entry.table, entity_id(&entry.key))).collect()))
     }
 
     fn write_row(&self, conn: &Connection, arriving: &Arriving, touched: &HashSet<(i64, String)>) -> rusqlite::Result<Outcome> {
-        let Some(table) = self.schema.table(&arriving.change.entity) else { return Ok(Outcome::Held(Reason::Refused, None)) };
+        let Some(table) = self.store.schema.table(&arriving.change.entity) else { return Ok(Outcome::Held(Reason::Refused, None)) };
         if !touched.is_empty() && touched.contains(&(table.number, arriving.change.key.clone())) {
             return Ok(Outcome::Held(Reason::Local, None));
         }
@@ -414,7 +471,7 @@ impl Slice<'_> {
                 }
                 self.upsert(conn, table, arriving, row)
             }
-            None => delete(conn, table, &arriving.values),
+            None => delete(conn, table, arriving),
         };
         match written {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
@@ -428,7 +485,9 @@ impl Slice<'_> {
 impl Slice<'_> {
     /// Writes the row, unless it is new here and the filter keeps it out. A row that is here follows the server wherever it goes.
     fn upsert(&self, conn: &Connection, table: &Table, arriving: &Arriving, row: &Row) -> rusqlite::Result<Outcome> {
-        let write = || rows::upsert(conn, table, &arriving.values, row).map(|row| Outcome::Written(Box::new(row)));
+        let columns = &self.store.entity(&table.name).columns;
+        let received = |row: &Row| Outcome::Written(Kept::received(Some(row), arriving.change.id, columns));
+        let write = || rows::upsert(conn, table, &arriving.values, row).map(|row| received(&row));
         if table.filter.is_none() || !rows::read(conn, table, &arriving.values)?.is_empty() {
             return write();
         }
@@ -446,7 +505,7 @@ impl Slice<'_> {
 
     /// Whether the filter keeps out the row that this one refers to.
     fn is_kept_out(&self, parent: &Reference, row: &Row) -> rusqlite::Result<bool> {
-        let Some(table) = self.schema.table(&parent.table).filter(|table| table.filter.is_some()) else { return Ok(false) };
+        let Some(table) = self.store.schema.table(&parent.table).filter(|table| table.filter.is_some()) else { return Ok(false) };
         let place = |key: &String| parent.other_columns.iter().position(|other| other == key);
         let values = table.key.iter().map(|key| row.get(&parent.columns[place(key)?]).cloned());
         let Some(values) = values.collect::<Option<Vec<_>>>() else { return Ok(false) };
@@ -455,7 +514,8 @@ impl Slice<'_> {
     }
 }
 
-fn delete(conn: &Connection, table: &Table, values: &[Value]) -> rusqlite::Result<Outcome> {
+fn delete(conn: &Connection, table: &Table, arriving: &Arriving) -> rusqlite::Result<Outcome> {
+    let values = &arriving.values;
     if !table.children.is_empty()
         && let Some(row) = rows::read(conn, table, values)?.pop()
     {
@@ -468,5 +528,5 @@ fn delete(conn: &Connection, table: &Table, values: &[Value]) -> rusqlite::Resul
         }
     }
     rows::delete(conn, table, values)?;
-    Ok(Outcome::Deleted)
+    Ok(Outcome::Written(Kept::Deleted(arriving.change.id)))
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction};
 use tillsync_core::change::Operation;
-use tillsync_core::diff::{before, difference};
+use tillsync_core::kept;
 use tillsync_core::key::entity_id;
 use tillsync_core::row::Row;
 use tillsync_core::value::Value;
@@ -15,8 +15,7 @@ use uuid::Uuid;
 
 use crate::agent::{Agent, AgentError, StoreSide};
 use crate::recover::Finding;
-use crate::state::shadow::{self, Kept};
-use crate::state::{marks, outbox, selection, upload};
+use crate::state::{marks, outbox, selection, shadow, upload};
 use crate::store::schema::{Schema, Table};
 use crate::store::{StoreError, install, journal, marks as store_marks, open, rows, schema};
 
@@ -46,8 +45,6 @@ pub struct Capture {
     pub added: u64,
     /// Whether the journal holds more.
     pub more: bool,
-    /// Nothing was captured: the state has yet to learn which rows of the store came from the server.
-    pub behind: bool,
 }
 
 /// A key that was looked at, and the row that is there now.
@@ -66,31 +63,30 @@ struct Visit {
     /// Row counts of tables in which a row may have been pushed out unseen.
     counts: Vec<(String, u64)>,
     first_seq: Option<i64>,
-    /// How far the store holds the server's changes.
-    cursor: i64,
+}
+
+enum Visited {
+    Looked(Visit),
+    /// Something is to be got over before anything can be captured.
+    Found(Finding),
+    /// The store was restored: first everything that it has lost comes back.
+    Restoring,
 }
 
 impl Agent {
     /// Copies the journal to the outbox, once.
     pub fn capture(&self) -> Result<Capture, AgentError> {
         let mut store = self.store();
-        if marks::get(self.state().conn(), marks::PULL_OWN)?.unwrap_or(false) {
-            // The store was restored: first everything that it has lost comes back.
-            return Ok(Capture::default());
-        }
         let visit = match self.visit(&mut store)? {
-            Ok(visit) => visit,
-            Err(finding) => {
+            Visited::Looked(visit) => visit,
+            Visited::Restoring => return Ok(Capture::default()),
+            Visited::Found(finding) => {
                 self.recover(&mut store, finding)?;
                 // A table that is new, or all of a restored store, is to be sent: the push lane looks, too.
-                return Ok(Capture { added: 1, more: true, behind: false });
+                return Ok(Capture { added: 1, more: true });
             }
         };
         self.faults.point("journal read")?;
-        if visit.cursor > marks::get(self.state().conn(), marks::CURSOR)?.unwrap_or(0) {
-            // The agent ended between writing a page and noting it. Its rows must not be taken for the POS's; a pull brings it again.
-            return Ok(Capture { behind: true, ..Capture::default() });
-        }
         let quiet = visit.looks.is_empty() && !visit.more;
         let capture = if quiet { Capture::default() } else { self.record_visit(&store, &visit)? };
         self.faults.point("captured")?;
@@ -103,22 +99,26 @@ impl Agent {
             self.trim(visit.up_to)?;
         }
         if !visit.more && self.inbox_due.swap(false, Ordering::Relaxed) {
-            self.settle_inbox(&mut store)?;
+            self.settle_inbox(&mut store).inspect_err(|_| self.inbox_due.store(true, Ordering::Relaxed))?;
         }
         Ok(capture)
     }
 
-    fn visit(&self, store: &mut StoreSide) -> Result<Result<Visit, Finding>, AgentError> {
+    fn visit(&self, store: &mut StoreSide) -> Result<Visited, AgentError> {
         let conn = open::reader(&self.config.store)?;
         let seq = marks::get(self.state().conn(), marks::CAPTURED_SEQ)?.unwrap_or(0);
+        let restoring = self.is_restoring()?;
         let read = || {
             conn.execute_batch("BEGIN")?;
             if let Some(finding) = self.examine(&conn, store)? {
-                return Ok(Err(finding));
+                return Ok(Visited::Found(finding));
+            }
+            if restoring {
+                return Ok(Visited::Restoring);
             }
             let visit = read_visit(&conn, &store.schema, seq);
             conn.execute_batch("COMMIT")?;
-            visit.map(Ok)
+            visit.map(Visited::Looked)
         };
         read().map_err(|error| self.store_error(error))
     }
@@ -138,7 +138,7 @@ impl Agent {
         if added > 0 {
             tracing::info!(added, journal = visit.up_to, "captured");
         }
-        Ok(Capture { added, more: visit.more, behind: false })
+        Ok(Capture { added, more: visit.more })
     }
 
     /// Removes captured entries from the journal. A POS that is writing goes first.
@@ -196,9 +196,7 @@ fn read_visit(conn: &Connection, schema: &Schema, seq: i64) -> rusqlite::Result<
     let hurry = !open::is_wal(conn)?;
     let entries = journal::after(conn, schema, seq, ENTRIES_MAX)?;
     let first_seq = conn.query_row("SELECT min(seq) FROM _tillsync_journal", [], |row| row.get(0))?;
-    let cursor = store_marks::get(conn, store_marks::CURSOR)?.unwrap_or(0);
-    let mut visit =
-        Visit { looks: Vec::new(), up_to: seq, more: entries.len() == ENTRIES_MAX, counts: Vec::new(), first_seq, cursor };
+    let mut visit = Visit { looks: Vec::new(), up_to: seq, more: entries.len() == ENTRIES_MAX, counts: Vec::new(), first_seq };
     let mut seen = HashSet::new();
     let mut bytes = 0;
     for entry in entries {
@@ -268,7 +266,7 @@ pub(crate) fn record_looks(tx: &Transaction<'_>, store: &StoreSide, looks: &[Loo
 fn record_look(tx: &Transaction<'_>, store: &StoreSide, look: &Look, now: i64) -> Result<bool, AgentError> {
     let entity = store.entity(&look.table);
     let kept = shadow::get(tx, entity.number, &look.key)?;
-    let Some(difference) = difference(kept.as_ref().and_then(Kept::row), look.row.as_ref(), &entity.columns) else {
+    let Some(kept::Captured { difference, before, kept }) = kept::capture(kept.as_ref(), look.row.as_ref(), &entity.columns) else {
         return Ok(false);
     };
     let data = match (&look.row, store.schema.table(&look.table)) {
@@ -276,7 +274,6 @@ fn record_look(tx: &Transaction<'_>, store: &StoreSide, look: &Look, now: i64) -
         (None, Some(table)) => table.key.iter().cloned().zip(look.values.iter().cloned()).collect::<Row>().to_json(),
         (None, None) => Row::default().to_json(),
     };
-    let before = kept.as_ref().and_then(Kept::row).map(|shadow| before(shadow, &difference)).filter(|before| !before.is_empty());
     outbox::add(
         tx,
         &outbox::NewEntry {
@@ -286,17 +283,11 @@ fn record_look(tx: &Transaction<'_>, store: &StoreSide, look: &Look, now: i64) -
             operation: difference.operation,
             data,
             updated_fields: difference.updated_fields.as_deref(),
-            before: before.map(|before| before.to_json()),
+            before: (!before.is_empty()).then(|| before.to_json()),
             at_ms: now,
         },
     )?;
-    match &look.row {
-        Some(row) => {
-            let version = kept.map_or(0, |kept| kept.version());
-            shadow::put(tx, entity.number, &look.key, &entity.shadow_of(row, version))?;
-        }
-        None => shadow::mark_deleted(tx, entity.number, &look.key)?,
-    }
+    shadow::put(tx, entity.number, &look.key, &kept)?;
     debug_assert!(difference.operation == Operation::Delete || look.row.is_some());
     Ok(true)
 }

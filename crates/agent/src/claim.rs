@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::agent::{Agent, AgentError};
 use crate::state::outbox::Entry;
 use crate::state::{conflicts, inbox, marks as state_marks, outbox, shadow, upload};
-use crate::store::{StoreError, install, marks, open};
+use crate::store::{StoreError, applied, install, marks, open};
 
 /// Which stores an agent may make its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,10 +99,13 @@ impl Agent {
     /// The store's own cursor counts changes of the server before.
     fn forget_cursor(&self) -> Result<(), AgentError> {
         let conn = open::writer(&self.config.store)?;
+        let recorded = self.recorded()?;
         let forget = || {
             if marks::get::<i64>(&conn, marks::CURSOR)?.is_some() {
                 marks::set(&conn, marks::CURSOR, 0)?;
                 marks::set(&conn, marks::EPOCH, None::<String>)?;
+                applied::clear(&conn)?;
+                marks::set(&conn, marks::APPLIED_SEQ, recorded)?;
             }
             Ok(())
         };
@@ -132,9 +135,14 @@ impl Agent {
         let tx = state.write()?;
         shadow::clear(&tx)?;
         upload::reset(&tx)?;
-        for mark in
-            [state_marks::INCARNATION, state_marks::CAPTURED_SEQ, state_marks::CURSOR, state_marks::CAUGHT_UP, state_marks::STORE]
-        {
+        for mark in [
+            state_marks::INCARNATION,
+            state_marks::CAPTURED_SEQ,
+            state_marks::APPLIED_SEQ,
+            state_marks::CURSOR,
+            state_marks::CAUGHT_UP,
+            state_marks::STORE,
+        ] {
             state_marks::clear(&tx, mark)?;
         }
         Ok(tx.commit()?)

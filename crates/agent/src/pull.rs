@@ -24,7 +24,7 @@ impl Agent {
         let Some((device_id, cursor)) = self.identity()? else {
             return Ok(Pulled::Trouble(Trouble::Unauthorized("this register is not enrolled".to_owned())));
         };
-        let own = marks::get(self.state().conn(), marks::PULL_OWN)?.unwrap_or(false);
+        let own = self.is_restoring()?;
         let query = PullQuery { cursor, exclude_own: !own, entities: self.subscription()?, wait_ms };
         let reply = self.remote.pull(&device_id, query).await;
         self.faults.point("page pulled")?;
@@ -32,7 +32,7 @@ impl Agent {
             PullReply::Trouble(trouble) => Ok(Pulled::Trouble(trouble)),
             PullReply::Page(page, heard) => tokio::task::block_in_place(|| {
                 self.hear(&heard)?;
-                self.take_page(page, cursor)
+                self.take_page(page, cursor, own)
             }),
         }
     }
@@ -51,7 +51,12 @@ impl Agent {
         Ok(Some(tables.map(|table| table.entity.clone()).collect()))
     }
 
-    fn take_page(&self, mut page: PulledPage, asked_from: i64) -> Result<Pulled, AgentError> {
+    /// The store was restored and has not got back everything yet: this register's own changes come along.
+    pub(crate) fn is_restoring(&self) -> Result<bool, AgentError> {
+        Ok(marks::get(self.state().conn(), marks::PULL_OWN)?.unwrap_or(false))
+    }
+
+    fn take_page(&self, mut page: PulledPage, asked_from: i64, with_own: bool) -> Result<Pulled, AgentError> {
         let mut store = self.ready_store()?;
         for change in &mut page.changes {
             if let Some(table) = store.schema.with_entity(&change.entity) {
@@ -63,7 +68,7 @@ impl Agent {
             let state = self.state();
             (marks::get::<String>(state.conn(), marks::EPOCH)?, marks::get(state.conn(), marks::CURSOR)?.unwrap_or(0))
         };
-        if cursor != asked_from {
+        if cursor != asked_from || with_own != self.is_restoring()? {
             // The store went back in time while the request was on its way.
             return Ok(Pulled::Interrupted);
         }
@@ -101,8 +106,7 @@ impl Agent {
 
     /// Everything that the server had is in the store or in the inbox.
     pub(crate) fn caught_up(&self, schema: &Schema) -> Result<(), AgentError> {
-        let restoring = marks::get(self.state().conn(), marks::PULL_OWN)?.unwrap_or(false);
-        if restoring && !self.select(schema, 1)?.is_empty() {
+        if self.is_restoring()? && !self.select(schema, 1)?.is_empty() {
             // What a restored register has yet to send is missing in its store, too; it comes back once the server has it.
             return Ok(());
         }

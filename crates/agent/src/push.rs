@@ -45,8 +45,6 @@ enum Next {
     Batch(Batch, Vec<Outgoing>, i64),
     /// Everything is sent.
     Nothing,
-    /// Rows of the first full sync wait until the state has caught up with the store.
-    NotYet,
 }
 
 impl Agent {
@@ -58,7 +56,6 @@ impl Agent {
         let (batch, outgoing, sent_at_ms) = match tokio::task::block_in_place(|| self.next_batch(changes_max))? {
             Next::Batch(batch, outgoing, sent_at_ms) => (batch, outgoing, sent_at_ms),
             Next::Nothing => return Ok(Pushed::Nothing),
-            Next::NotYet => return Ok(Pushed::Failed),
         };
         self.faults.point("batch marked")?;
         let started = Instant::now();
@@ -88,9 +85,6 @@ impl Agent {
         let schema = self.ready_store()?.schema.clone();
         let entries = self.select(&schema, changes_max)?;
         if entries.is_empty() {
-            if !self.may_upload()? {
-                return Ok(Next::NotYet);
-            }
             let upload = self.next_upload(changes_max)?;
             return Ok(upload.map_or(Next::Nothing, |(upload, outgoing)| {
                 let sent_at_ms = outgoing.first().map_or_else(|| self.clock.now_ms(), |change| change.at_ms);

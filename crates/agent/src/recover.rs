@@ -1,14 +1,16 @@
 //! What a visit may find wrong with the store, and how the agent gets over it: a changed schema, a lost journal, a restored file.
 
 use std::sync::MutexGuard;
+use std::sync::atomic::Ordering;
 
 use rusqlite::Connection;
 use tillsync_core::problem::Problem;
 use uuid::Uuid;
 
 use crate::agent::{Agent, AgentError, StoreSide};
+use crate::apply::{note_received, take_over};
 use crate::state::{conflicts, inbox, marks as state_marks, outbox, shadow, upload};
-use crate::store::{StoreError, journal, marks, open, schema};
+use crate::store::{StoreError, applied, journal, marks, open, schema};
 
 /// Numbers left out after a restore, so that no sequence number that may have been used is used again.
 const SEQUENCE_GAP: i64 = 1_000_000;
@@ -20,6 +22,8 @@ pub enum Finding {
     Schema,
     /// The journal or the marks are gone: a "reset database" function, most likely.
     JournalLost,
+    /// Apply wrote rows that the state does not know of.
+    Applied,
     /// The store is an older copy of itself, or a copy of another register's.
     Restored,
 }
@@ -39,16 +43,24 @@ impl Agent {
         let captured: i64 = state_marks::get(state.conn(), state_marks::CAPTURED_SEQ)?.unwrap_or(0);
         let cursor: i64 = state_marks::get(state.conn(), state_marks::CURSOR)?.unwrap_or(0);
         let store_cursor: i64 = marks::get(conn, marks::CURSOR)?.unwrap_or(0);
-        let behind = journal::last(conn)? < captured || store_cursor < cursor;
-        Ok((mine.as_deref() != Some(&theirs) || behind).then_some(Finding::Restored))
+        let recorded: i64 = state_marks::get(state.conn(), state_marks::APPLIED_SEQ)?.unwrap_or(0);
+        let applied: i64 = marks::get(conn, marks::APPLIED_SEQ)?.unwrap_or(0);
+        let behind = journal::last(conn)? < captured || store_cursor < cursor || applied < recorded;
+        if mine.as_deref() != Some(&theirs) || behind {
+            return Ok(Some(Finding::Restored));
+        }
+        Ok((applied > recorded).then_some(Finding::Applied))
     }
 
     /// The store's side with a schema that has been read: before the first look nothing is known of any table, and a pulled row of
-    /// an unknown table would be passed over.
+    /// an unknown table would be passed over. And the state knows which rows of the store the server wrote.
     pub(crate) fn ready_store(&self) -> Result<MutexGuard<'_, StoreSide>, AgentError> {
         let mut store = self.store();
         if store.schema.version == 0 {
             self.recover_schema(&mut store)?;
+        }
+        if store.applied != Some(self.recorded()?) {
+            self.learn_applied(&mut store)?;
         }
         Ok(store)
     }
@@ -59,6 +71,7 @@ impl Agent {
         match finding {
             Finding::Schema => self.recover_schema(store),
             Finding::JournalLost => self.recover_journal(store),
+            Finding::Applied => self.learn_applied(store),
             Finding::Restored => self.recover_restored(store),
         }
     }
@@ -76,6 +89,38 @@ impl Agent {
         Ok(())
     }
 
+    /// The number up to which the state has what apply noted in the store.
+    pub(crate) fn recorded(&self) -> Result<i64, AgentError> {
+        Ok(state_marks::get(self.state().conn(), state_marks::APPLIED_SEQ)?.unwrap_or(0))
+    }
+
+    /// The agent ended between writing rows and recording them: the state takes over what the store has noted.
+    fn learn_applied(&self, store: &mut StoreSide) -> Result<(), AgentError> {
+        let conn = open::reader(&self.config.store)?;
+        let wrap = |error| self.store_error(error);
+        if self.examine(&conn, store).map_err(wrap)?.is_some_and(|finding| finding != Finding::Applied) {
+            // The next capture gets over it.
+            return Ok(());
+        }
+        let recorded = self.recorded()?;
+        let noted = applied::after(&conn, recorded).map_err(wrap)?;
+        let last = marks::get(&conn, marks::APPLIED_SEQ).map_err(wrap)?.unwrap_or(0);
+        drop(conn);
+        if last > recorded {
+            let mut state = self.state();
+            let tx = state.write()?;
+            for applied::Entry { table, key, kept } in &noted {
+                let Some(table) = store.schema.numbered(*table) else { continue };
+                take_over(&tx, store, &table.name, key, kept)?;
+            }
+            note_received(&tx, last - recorded)?;
+            tx.commit()?;
+            self.inbox_due.store(true, Ordering::Relaxed);
+        }
+        store.applied = Some(last);
+        Ok(())
+    }
+
     fn recover_journal(&self, store: &mut StoreSide) -> Result<(), AgentError> {
         self.install(store)?;
         let (captured, cursor, epoch, incarnation, owner) = {
@@ -89,6 +134,7 @@ impl Agent {
                 state_marks::get::<String>(conn, state_marks::AGENT_ID)?,
             )
         };
+        let recorded = self.recorded()?;
         let first_time = incarnation.is_none();
         let incarnation = incarnation.unwrap_or_else(|| Uuid::new_v4().to_string());
         let conn = open::writer(&self.config.store)?;
@@ -101,9 +147,12 @@ impl Agent {
             marks::set(&conn, marks::STORE_PATH, self.store_place())?;
             marks::set(&conn, marks::CURSOR, cursor)?;
             marks::set(&conn, marks::EPOCH, epoch)?;
+            applied::clear(&conn)?;
+            marks::set(&conn, marks::APPLIED_SEQ, recorded)?;
             conn.execute_batch("COMMIT")
         };
         write().map_err(|error| self.store_error(error))?;
+        store.applied = Some(recorded);
         store.schema.version = schema::version(&conn).map_err(|error| self.store_error(error))?;
         state_marks::set(self.state().conn(), state_marks::INCARNATION, incarnation)?;
         if !first_time {
@@ -132,7 +181,8 @@ impl Agent {
             return Err(StoreError::Owned { store: self.config.store.clone(), state_dir }.into());
         }
         let same_epoch = marks::get::<String>(&conn, marks::EPOCH).map_err(wrap)? == epoch;
-        let cursor = if same_epoch { marks::get(&conn, marks::CURSOR).map_err(wrap)?.unwrap_or(0) } else { 0 };
+        let cursor = if same_epoch { whole_up_to(&conn).map_err(wrap)? } else { 0 };
+        let recorded = self.recorded()?;
         let oldest: Option<i64> = conn.query_row("SELECT min(seq) FROM _tillsync_journal", [], |row| row.get(0)).map_err(wrap)?;
         let incarnation = Uuid::new_v4().to_string();
         {
@@ -154,15 +204,19 @@ impl Agent {
             tx.commit()?;
         }
         store.page = None;
+        self.pull_anew.store(true, Ordering::Relaxed);
         let write = || {
             conn.execute_batch("BEGIN IMMEDIATE")?;
             let last = journal::last(&conn)?;
             journal::lift(&conn, captured.max(last) + SEQUENCE_GAP)?;
             marks::set(&conn, marks::INCARNATION, &incarnation)?;
             marks::set(&conn, marks::CURSOR, cursor)?;
+            applied::clear(&conn)?;
+            marks::set(&conn, marks::APPLIED_SEQ, recorded)?;
             conn.execute_batch("COMMIT")
         };
         write().map_err(wrap)?;
+        store.applied = Some(recorded);
         self.notice(&Problem::store_restored())
     }
 
@@ -193,4 +247,10 @@ impl Agent {
         write().map_err(|error| self.store_error(error))?;
         self.notice(&Problem::server_reset())
     }
+}
+
+/// The cursor up to which nothing of the server's is missing in the store: what waited in the inbox then may be out of it by now.
+fn whole_up_to(conn: &Connection) -> rusqlite::Result<i64> {
+    let cursor: i64 = marks::get(conn, marks::CURSOR)?.unwrap_or(0);
+    Ok(marks::get(conn, marks::WHOLE)?.unwrap_or(cursor).min(cursor))
 }

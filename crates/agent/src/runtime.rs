@@ -233,7 +233,7 @@ impl Runtime {
         let pushed = matches!(done.event, Event::Pushed(Pushed::Done { .. }));
         self.sync.handle(done.event, ticks_ms());
         // What was sent just now is missing in a restored store, and a pull brings it back.
-        if self.agent.pull_anew.swap(false, Ordering::Relaxed) || (pushed && self.is_restoring()?) {
+        if self.agent.pull_anew.swap(false, Ordering::Relaxed) || (pushed && self.agent.is_restoring()?) {
             self.sync.handle(Event::Asked, ticks_ms());
         }
         if let Some(trouble) = trouble {
@@ -247,11 +247,6 @@ impl Runtime {
             self.sync.handle(Event::StoreChanged, ticks_ms());
         }
         Ok(())
-    }
-
-    /// The store was restored and has not got back everything yet.
-    fn is_restoring(&self) -> Result<bool, AgentError> {
-        Ok(marks::get(self.agent.state().conn(), marks::PULL_OWN)?.unwrap_or(false))
     }
 
     /// Rows that waited may be applicable; the capture lane tries them.
@@ -325,7 +320,10 @@ impl Runtime {
         if self.sync.paused().is_some() {
             return Some(Outcome::Paused);
         }
-        if self.sync.settled_since(waiter.since) && !self.inbox_is_due().unwrap_or(false) && !self.is_restoring().unwrap_or(false) {
+        if self.sync.settled_since(waiter.since)
+            && !self.inbox_is_due().unwrap_or(false)
+            && !self.agent.is_restoring().unwrap_or(false)
+        {
             return Some(Outcome::Settled);
         }
         (now >= waiter.deadline).then_some(Outcome::TimedOut)
@@ -394,9 +392,6 @@ async fn on_thread(agent: Arc<Agent>, work: fn(&Agent) -> Result<Event, AgentErr
 /// Capture, and a scan where one is due or where it takes the place of the triggers.
 fn look_at_store(agent: &Agent) -> Result<Event, AgentError> {
     let captured = agent.capture()?;
-    if captured.behind {
-        return Ok(Event::Captured(Captured::Failed));
-    }
     let (due, restoring) = {
         let state = agent.state();
         let due = marks::get(state.conn(), marks::SCAN_DUE)?.unwrap_or(false);

@@ -56,7 +56,7 @@ impl Agent {
     fn scan_rows(&self, table: &Table, scan: &mut Scan) -> Result<(), AgentError> {
         let mut after = None;
         loop {
-            let store = self.store();
+            let store = self.ready_store()?;
             let conn = open::reader(&self.config.store)?;
             let mut found =
                 rows::read_after(&conn, table, after.as_deref(), ROWS_PER_VISIT).map_err(|error| self.store_error(error))?;

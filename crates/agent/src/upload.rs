@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::Transaction;
 use tillsync_core::change::{Operation, Verdict};
+use tillsync_core::kept::{Kept, is_with_server};
 use tillsync_core::key::{entity_id, parse_entity_id};
 use tillsync_core::print::row_print;
 use tillsync_core::row::Row;
@@ -16,7 +17,7 @@ use crate::push::{hold_server_row, settle_version};
 use crate::remote::{Answer, Outgoing};
 use crate::state::{conflicts, marks, outbox, shadow, upload};
 use crate::store::schema::Table;
-use crate::store::{marks as store_marks, open, rows};
+use crate::store::{open, rows};
 
 /// The position of a table whose rows with NULL in the key were sent too.
 const NULL_KEYS: &str = "[]";
@@ -52,22 +53,6 @@ impl Agent {
         Ok(None)
     }
 
-    /// Whether rows may be read for the full sync. After a crash the store may hold rows from the server of which the state does not
-    /// know yet; they must not be taken for this register's own. The next pull brings them again.
-    pub(crate) fn may_upload(&self) -> Result<bool, AgentError> {
-        let _nobody_applies = self.store();
-        let cursor = {
-            let state = self.state();
-            if upload::totals(state.conn())?.finished {
-                return Ok(true);
-            }
-            marks::get(state.conn(), marks::CURSOR)?.unwrap_or(0)
-        };
-        let conn = open::reader(&self.config.store)?;
-        let in_store: i64 = store_marks::get(&conn, store_marks::CURSOR).map_err(|error| self.store_error(error))?.unwrap_or(0);
-        Ok(in_store <= cursor)
-    }
-
     /// Where to go on; `None` when the table is done.
     #[expect(clippy::option_option, reason = "started but nowhere yet is not the same as done")]
     fn upload_position(&self, table: &Table) -> Result<Option<Option<String>>, AgentError> {
@@ -93,7 +78,7 @@ impl Agent {
         position: Option<&str>,
         rows_max: usize,
     ) -> Result<Option<(Upload, Vec<Outgoing>)>, AgentError> {
-        let store = self.store();
+        let store = self.ready_store()?;
         let stretch = self.read_stretch(table, position, rows_max)?;
         let mut state = self.state();
         let tx = state.write()?;
@@ -103,16 +88,14 @@ impl Agent {
         let mut outgoing = Vec::new();
         for row in stretch.rows {
             let key = entity_id(&rows::key_of(table, &row));
-            // What the shadow knows is on the server, in the outbox, or in the journal.
-            let confirmed = shadow::get(&tx, entity.number, &key)?
-                .is_some_and(|kept| kept.version() > 0 || outbox::has_unsent(&tx, &table.name, &key).unwrap_or(true));
-            if !confirmed {
-                // From now on a capture sees what the POS does to the row, and a pulled change waits for the verdict.
-                if shadow::get(&tx, entity.number, &key)?.is_none() {
-                    shadow::put(&tx, entity.number, &key, &entity.shadow_of(&row, 0))?;
-                }
-                outgoing.push(as_change(&incarnation, table, key, &row, self.clock.now_ms()));
+            let kept = shadow::get(&tx, entity.number, &key)?;
+            if is_with_server(kept.as_ref(), outbox::has_unsent(&tx, &table.name, &key)?) {
+                continue;
             }
+            if kept.is_none() {
+                shadow::put(&tx, entity.number, &key, &Kept::uploaded(&row, &entity.columns))?;
+            }
+            outgoing.push(as_change(&incarnation, table, key, &row, self.clock.now_ms()));
         }
         let finished = stretch.last && outgoing.is_empty();
         if outgoing.is_empty() {

@@ -1,5 +1,7 @@
 //! Apply's question: a pulled change meets the local row. Write it, pass over it, or keep it until the row is settled?
 
+use crate::kept::Kept;
+
 /// What the register knows about the row that a pulled change is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LocalRow {
@@ -7,6 +9,17 @@ pub struct LocalRow {
     pub version: i64,
     /// Whether a local change of the row still waits in the outbox or the journal.
     pub unsent: bool,
+}
+
+impl LocalRow {
+    /// The row with what is kept of it. `in_outbox` is whether the outbox has an unsent change of it, `table_sent` whether the
+    /// table's first full sync is over.
+    pub fn new(kept: Option<&Kept>, in_outbox: bool, table_sent: bool) -> Self {
+        let version = kept.map_or(0, Kept::version);
+        // A row on its way in the full sync has no change in the outbox, but the server's verdict is to come all the same.
+        let on_its_way = version == 0 && kept.is_some() && !table_sent;
+        Self { version, unsent: in_outbox || on_its_way }
+    }
 }
 
 /// What to do with a pulled change.
@@ -34,6 +47,8 @@ pub fn meet(change_id: i64, local: LocalRow) -> Arrival {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kept::Columns;
+    use crate::row::Row;
 
     #[test]
     fn an_unsent_local_change_is_never_overwritten() {
@@ -41,5 +56,16 @@ mod tests {
         assert_eq!(meet(7, LocalRow { version: 6, unsent: true }), Arrival::Hold);
         assert_eq!(meet(7, LocalRow { version: 7, unsent: false }), Arrival::Pass);
         assert_eq!(meet(7, LocalRow { version: 9, unsent: true }), Arrival::Pass);
+    }
+
+    #[test]
+    fn a_row_that_the_full_sync_carries_waits_for_its_verdict() {
+        let row = Row::default();
+        let (sent, kept) = (Kept::uploaded(&row, &Columns::default()), Kept::received(Some(&row), 5, &Columns::default()));
+        assert!(LocalRow::new(Some(&sent), false, false).unsent);
+        assert!(!LocalRow::new(Some(&sent), false, true).unsent);
+        assert!(!LocalRow::new(Some(&kept), false, false).unsent);
+        assert!(!LocalRow::new(None, false, false).unsent);
+        assert_eq!(LocalRow::new(Some(&kept), true, true), LocalRow { version: 5, unsent: true });
     }
 }

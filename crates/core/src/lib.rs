@@ -6,6 +6,7 @@ pub mod arrival;
 pub mod change;
 pub mod config;
 pub mod diff;
+pub mod kept;
 pub mod key;
 pub mod merge;
 pub mod policy;

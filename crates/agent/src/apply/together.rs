@@ -9,13 +9,14 @@ use crate::agent::{Agent, AgentError, StoreSide};
 use crate::apply::{Arriving, INBOX_MAX, JOURNAL_MAX, Outcome, Outcomes, Slice, from_inbox};
 use crate::state::inbox::{self, Reason};
 use crate::state::marks;
-use crate::store::{StoreError, open, rows, schema};
+use crate::store::{StoreError, open, rows};
 
 /// Rows that are tried together when each alone is refused; swaps are of two rows, or of a list that was put in another order.
 const TOGETHER_MAX: usize = 100;
 
 enum Together {
-    Written(Outcomes),
+    /// And the last number that the store has noted.
+    Written(Outcomes, i64),
     /// This row is refused by what is not among these rows; nothing was written.
     InTheWay(usize),
     CaptureFirst,
@@ -23,7 +24,7 @@ enum Together {
 
 impl Agent {
     /// Rows that stand only in each other's way, such as two that swapped a unique value, are taken out and put in together.
-    pub(super) fn settle_together(&self, store: &StoreSide) -> Result<(), AgentError> {
+    pub(super) fn settle_together(&self, store: &mut StoreSide) -> Result<(), AgentError> {
         let waiting = inbox::after(self.state().conn(), 0, INBOX_MAX)?.into_iter();
         let refused = waiting.filter(|entry| entry.reason == Reason::Refused && entry.data.is_some()).take(TOGETHER_MAX);
         let mut arriving = self.sort_arrivals(store, refused.map(from_inbox).collect())?.arriving;
@@ -32,19 +33,26 @@ impl Agent {
             let mut conn = open::writer(&self.config.store)?;
             let none = HashMap::new();
             let kept_out = RefCell::default();
+            let recorded = self.recorded()?;
             let slice = Slice {
-                schema: &store.schema,
+                store,
                 arriving: &arriving,
                 from: 0,
-                cursor: None,
+                progress: None,
                 captured,
                 journal_max: JOURNAL_MAX,
+                recorded,
+                applied: recorded,
                 held: &none,
                 agent: self,
                 kept_out: &kept_out,
             };
             match slice.write_together(&mut conn).map_err(|error| StoreError::from_sqlite(&self.config.store, error)) {
-                Ok(Together::Written(outcomes)) => return self.record_outcomes(store, &arriving, outcomes, None),
+                Ok(Together::Written(outcomes, applied)) => {
+                    store.applied = Some(applied);
+                    self.faults.point("rows written together")?;
+                    return self.record_outcomes(store, &arriving, outcomes, None);
+                }
                 Ok(Together::InTheWay(place)) => drop(arriving.remove(place)),
                 Ok(Together::CaptureFirst) => return Ok(()),
                 Err(error) if error.is_passing() => return Ok(()),
@@ -59,14 +67,14 @@ impl Slice<'_> {
     /// All or nothing: first every row goes out, then every row comes in.
     fn write_together(&self, conn: &mut Connection) -> rusqlite::Result<Together> {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if schema::version(&tx)? != self.schema.version {
-            return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_SCHEMA), None));
+        if !self.is_as_left(&tx)? {
+            return Ok(Together::CaptureFirst);
         }
         let Some(touched) = self.touched(&tx)? else { return Ok(Together::CaptureFirst) };
         let mut merged = Vec::with_capacity(self.arriving.len());
         let mut left_out = Vec::with_capacity(self.arriving.len());
         for arriving in self.arriving {
-            let (Some(table), Some(row)) = (self.schema.table(&arriving.change.entity), &arriving.row) else {
+            let (Some(table), Some(row)) = (self.store.schema.table(&arriving.change.entity), &arriving.row) else {
                 return Ok(Together::InTheWay(merged.len()));
             };
             // Columns that did not come along keep their value.
@@ -89,11 +97,12 @@ impl Slice<'_> {
                 Outcome::Held(..) | Outcome::Outside => return Ok(Together::InTheWay(place)),
                 outcome => outcomes.push((place, outcome)),
             }
-            if let Some(table) = self.schema.table(&arriving.change.entity) {
+            if let Some(table) = self.store.schema.table(&arriving.change.entity) {
                 rows::put_left_out(&tx, table, &arriving.values, &left_out[place])?;
             }
         }
+        let applied = self.note(&tx, &outcomes)?;
         tx.commit()?;
-        Ok(Together::Written(outcomes))
+        Ok(Together::Written(outcomes, applied))
     }
 }

@@ -104,6 +104,11 @@ pub fn after(conn: &Connection, change_id: i64, limit: usize) -> Result<Vec<Entr
     rows.collect()
 }
 
+/// The oldest change that waits.
+pub fn oldest(conn: &Connection) -> Result<Option<i64>> {
+    conn.prepare_cached("SELECT min(change_id) FROM inbox")?.query_row([], |row| row.get(0))
+}
+
 /// Lets go of a row up to a version.
 pub fn release(conn: &Connection, entity: &str, key: &str, up_to: i64) -> Result<()> {
     conn.prepare_cached("DELETE FROM inbox WHERE entity = ?1 AND key = ?2 AND change_id <= ?3")?.execute((entity, key, up_to))?;

@@ -21,6 +21,8 @@ pub const INCARNATION: &str = "incarnation";
 pub const CAPTURED_SEQ: &str = "captured_seq";
 /// The cursor up to which the shadow is right.
 pub const CURSOR: &str = "cursor";
+/// What apply noted in the store up to this number is in the shadow.
+pub const APPLIED_SEQ: &str = "applied_seq";
 /// The server's epoch that the cursor counts in.
 pub const EPOCH: &str = "epoch";
 /// The server's largest change id when last heard.

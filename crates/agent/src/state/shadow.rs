@@ -4,9 +4,9 @@
 //! 8 bytes per column only where an entity merges by field.
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
-use tillsync_core::diff::{Shadow, bases, column_prints};
-use tillsync_core::print::row_print;
-use tillsync_core::row::Row;
+use tillsync_core::kept::{Columns, Kept};
+
+use crate::kept::{Stored, read};
 
 pub(super) const CREATE: &str = "
 CREATE TABLE entities(number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, columns TEXT NOT NULL);
@@ -16,50 +16,13 @@ CREATE TABLE shadow(entity INTEGER NOT NULL, key NOT NULL, print INTEGER, versio
 /// Values of counters and JSON columns, as a JSON object.
 pub(super) const ADD_BASES: &str = "ALTER TABLE shadow ADD COLUMN bases TEXT;";
 
-/// An entity's number in the shadow and the order of its column prints.
+/// An entity's number in the shadow and what is kept of its columns.
 #[derive(Clone, Debug)]
 pub struct Entity {
     /// The number.
     pub number: i64,
-    /// Columns with prints, in the order of the prints; empty for entities that merge by row.
-    pub columns: Vec<String>,
-    /// Columns whose values are kept, since their rule merges from the value before a change.
-    pub bases: Vec<String>,
-}
-
-impl Entity {
-    /// What is kept of a row.
-    pub fn shadow_of(&self, row: &Row, version: i64) -> Shadow {
-        let columns = column_prints(row, &self.columns);
-        Shadow { print: row_print(row), columns, version, bases: bases(row, &self.bases) }
-    }
-}
-
-/// What the shadow holds for a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kept {
-    /// The row.
-    Row(Shadow),
-    /// The row is deleted. The version of the delete, or, while it waits for the server, the one that the row had.
-    Deleted(i64),
-}
-
-impl Kept {
-    /// The version on the server.
-    pub fn version(&self) -> i64 {
-        match self {
-            Self::Row(shadow) => shadow.version,
-            Self::Deleted(version) => *version,
-        }
-    }
-
-    /// The row's prints, if it is there.
-    pub fn row(&self) -> Option<&Shadow> {
-        match self {
-            Self::Row(shadow) => Some(shadow),
-            Self::Deleted(_) => None,
-        }
-    }
+    /// The columns.
+    pub columns: Columns,
 }
 
 /// The entity with this name, made when it is new. Columns that came since are added at the end of the order. Of `bases` the values
@@ -73,7 +36,7 @@ pub fn entity(conn: &Connection, name: &str, columns: &[String], bases: &[String
     let Some((number, json)) = known else {
         let json = serde_json::to_string(columns).expect("names encode");
         conn.execute("INSERT INTO entities(name, columns) VALUES (?1, ?2)", (name, json))?;
-        return Ok(Entity { number: conn.last_insert_rowid(), columns: columns.to_vec(), bases });
+        return Ok(Entity { number: conn.last_insert_rowid(), columns: Columns { prints: columns.to_vec(), bases } });
     };
     let mut order: Vec<String> = serde_json::from_str(&json).unwrap_or_default();
     let before = order.len();
@@ -82,7 +45,7 @@ pub fn entity(conn: &Connection, name: &str, columns: &[String], bases: &[String
         let json = serde_json::to_string(&order).expect("names encode");
         conn.execute("UPDATE entities SET columns = ?2 WHERE number = ?1", (number, json))?;
     }
-    Ok(Entity { number, columns: if columns.is_empty() { Vec::new() } else { order }, bases })
+    Ok(Entity { number, columns: Columns { prints: if columns.is_empty() { Vec::new() } else { order }, bases } })
 }
 
 /// How many entities were ever seen.
@@ -92,38 +55,20 @@ pub fn entity_count(conn: &Connection) -> Result<i64> {
 
 /// What is kept for a key.
 pub fn get(conn: &Connection, entity: i64, key: &str) -> Result<Option<Kept>> {
-    let row = conn
-        .prepare_cached("SELECT print, version, columns, bases FROM shadow WHERE entity = ?1 AND key = ?2")?
-        .query_row(params![entity, Key(key)], |row| {
-            let columns: Option<Vec<u8>> = row.get(2)?;
-            let bases: Option<String> = row.get(3)?;
-            let bases = bases.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
-            Ok((row.get::<_, Option<i64>>(0)?, row.get(1)?, columns.unwrap_or_default(), bases))
-        })
-        .optional()?;
-    Ok(row.map(|(print, version, columns, bases)| match print {
-        Some(print) => Kept::Row(Shadow { print: print as u64, version, columns: unpack(&columns), bases }),
-        None => Kept::Deleted(version),
-    }))
+    conn.prepare_cached("SELECT print, version, columns, bases FROM shadow WHERE entity = ?1 AND key = ?2")?
+        .query_row(params![entity, Key(key)], |row| read(row, 0))
+        .optional()
 }
 
-/// Keeps a row.
-pub fn put(conn: &Connection, entity: i64, key: &str, shadow: &Shadow) -> Result<()> {
-    let columns = (!shadow.columns.is_empty()).then(|| pack(&shadow.columns));
-    let bases = (!shadow.bases.is_empty()).then(|| shadow.bases.to_json());
+/// Keeps a row, or that it is deleted.
+pub fn put(conn: &Connection, entity: i64, key: &str, kept: &Kept) -> Result<()> {
+    let Stored { print, version, columns, bases } = kept.into();
     conn.prepare_cached(
         "INSERT INTO shadow(entity, key, print, version, columns, bases) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT DO UPDATE SET print = excluded.print, version = excluded.version, columns = excluded.columns,
            bases = excluded.bases",
     )?
-    .execute(params![entity, Key(key), shadow.print as i64, shadow.version, columns, bases])?;
-    Ok(())
-}
-
-/// Notes that the row is gone but the server does not know yet.
-pub fn mark_deleted(conn: &Connection, entity: i64, key: &str) -> Result<()> {
-    conn.prepare_cached("UPDATE shadow SET print = NULL, columns = NULL, bases = NULL WHERE entity = ?1 AND key = ?2")?
-        .execute(params![entity, Key(key)])?;
+    .execute(params![entity, Key(key), print, version, columns, bases])?;
     Ok(())
 }
 
@@ -140,17 +85,6 @@ pub fn set_version(conn: &Connection, entity: i64, key: &str, version: i64) -> R
 /// Forgets a row.
 pub fn remove(conn: &Connection, entity: i64, key: &str) -> Result<()> {
     conn.prepare_cached("DELETE FROM shadow WHERE entity = ?1 AND key = ?2")?.execute(params![entity, Key(key)])?;
-    Ok(())
-}
-
-/// Notes that the row is gone here and on the server. The version stays, so that an older change of the row, which may still come
-/// by a pull, does not bring it back.
-pub fn put_deleted(conn: &Connection, entity: i64, key: &str, version: i64) -> Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO shadow(entity, key, print, version) VALUES (?1, ?2, NULL, ?3)
-         ON CONFLICT DO UPDATE SET print = NULL, columns = NULL, bases = NULL, version = excluded.version",
-    )?
-    .execute(params![entity, Key(key), version])?;
     Ok(())
 }
 
@@ -203,12 +137,4 @@ impl rusqlite::ToSql for Key<'_> {
             _ => self.0.into(),
         })
     }
-}
-
-fn pack(prints: &[u64]) -> Vec<u8> {
-    prints.iter().flat_map(|print| print.to_le_bytes()).collect()
-}
-
-fn unpack(bytes: &[u8]) -> Vec<u64> {
-    bytes.as_chunks::<8>().0.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect()
 }

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Result, TransactionBehavior, param
 
 use tillsync_core::config::Capture;
 
+use crate::store::applied;
 use crate::store::schema::{PREFIX, Schema, Table, quote};
 
 /// What an installation found missing and put back.
@@ -34,6 +35,7 @@ pub fn install(conn: &mut Connection, schema: &mut Schema, capture: Capture) -> 
         "CREATE TABLE IF NOT EXISTS _tillsync_marks(name TEXT PRIMARY KEY, value);
          CREATE TABLE IF NOT EXISTS _tillsync_tables(number INTEGER PRIMARY KEY, name TEXT UNIQUE);",
     )?;
+    tx.execute_batch(applied::CREATE)?;
     make_journal(&tx, schema.key_width())?;
     number_tables(&tx, schema)?;
     let wanted = wanted_triggers(schema, capture);
@@ -82,7 +84,7 @@ pub fn check(conn: &Connection, schema: &mut Schema, capture: Capture) -> Result
         }
     }
     let left_over = present.iter().any(|(name, ..)| !wanted.iter().any(|trigger| trigger.name == *name));
-    let changed = !numbered || journal || !wide || !tables.is_empty() || left_over;
+    let changed = !exists(conn, "table", "_tillsync_applied")? || !numbered || journal || !wide || !tables.is_empty() || left_over;
     Ok(Some(Installed { tables, journal, changed }))
 }
 
@@ -93,7 +95,8 @@ pub fn remove(conn: &mut Connection) -> Result<()> {
         tx.execute_batch(&format!("DROP TRIGGER {}", quote(&name)))?;
     }
     tx.execute_batch(
-        "DROP TABLE IF EXISTS _tillsync_journal; DROP TABLE IF EXISTS _tillsync_tables; DROP TABLE IF EXISTS _tillsync_marks;",
+        "DROP TABLE IF EXISTS _tillsync_journal; DROP TABLE IF EXISTS _tillsync_applied;
+         DROP TABLE IF EXISTS _tillsync_tables; DROP TABLE IF EXISTS _tillsync_marks;",
     )?;
     tx.commit()
 }

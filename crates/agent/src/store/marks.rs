@@ -18,6 +18,12 @@ pub const INCARNATION: &str = "incarnation";
 /// The cursor up to which this store holds the server's changes.
 pub const CURSOR: &str = "cursor";
 
+/// Up to here the store holds every change of the server; between here and the cursor some may have waited in the inbox.
+pub const WHOLE: &str = "whole";
+
+/// How many rows apply has noted so far.
+pub const APPLIED_SEQ: &str = "applied_seq";
+
 /// The server's epoch that the cursor counts in.
 pub const EPOCH: &str = "epoch";
 
@@ -33,10 +39,11 @@ pub fn get<T: FromSql>(conn: &Connection, name: &str) -> Result<Option<T>> {
     Ok(query.query_row([name], |row| row.get(0)).optional()?.flatten())
 }
 
-/// Writes a mark.
+/// Writes a mark. One that has this value already costs nothing.
 pub fn set(conn: &Connection, name: &str, value: impl ToSql) -> Result<()> {
     conn.prepare_cached(
-        "INSERT INTO _tillsync_marks(name, value) VALUES (?1, ?2) ON CONFLICT(name) DO UPDATE SET value = excluded.value",
+        "INSERT INTO _tillsync_marks(name, value) VALUES (?1, ?2)
+         ON CONFLICT(name) DO UPDATE SET value = excluded.value WHERE value IS NOT excluded.value",
     )?
     .execute((name, value))?;
     Ok(())

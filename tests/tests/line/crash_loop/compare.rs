@@ -26,7 +26,7 @@ pub struct End {
     rows: Vec<String>,
     /// How many entries of the hub's log each row has.
     entries: BTreeMap<(String, String), i64>,
-    conflicts: i64,
+    pub conflicts: i64,
 }
 
 /// Compares A, B and hub with one another and sums up.

@@ -1,6 +1,7 @@
 //! The crash loop: the real agent on real SQLite files against the real hub in memory. The first, second, third … step or
 //! network call fails; then everything goes on, and both stores and the hub must hold what an undisturbed run leaves behind.
 
+mod applied;
 mod between;
 mod compare;
 mod counters;

@@ -66,6 +66,12 @@ impl Register {
         self.agent.as_mut().unwrap().faults = self.faults.clone();
     }
 
+    /// The agent ends the first time it gets to this point.
+    pub fn end_at_point(&mut self, name: &'static str) {
+        self.faults = Faults::at_point(name);
+        self.agent.as_mut().unwrap().faults = self.faults.clone();
+    }
+
     /// Whether the agent was ended.
     pub fn was_ended(&self) -> bool {
         self.faults.reached()
@@ -80,6 +86,23 @@ impl Register {
     pub fn value(&self, sql: &str) -> Option<String> {
         let conn = rusqlite::Connection::open(&self.config.store).unwrap();
         conn.query_row(sql, [], |row| row.get(0)).optional().unwrap()
+    }
+
+    /// The POS makes a backup of its store.
+    pub fn backup(&self) -> PathBuf {
+        let copy = self.config.store.with_extension("backup");
+        let _ = std::fs::remove_file(&copy);
+        let conn = rusqlite::Connection::open(&self.config.store).unwrap();
+        conn.execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+        copy
+    }
+
+    /// The POS copies a backup over its store.
+    pub fn restore(&self, backup: &Path) {
+        for log in ["db-wal", "db-shm"] {
+            let _ = std::fs::remove_file(self.config.store.with_extension(log));
+        }
+        std::fs::copy(backup, &self.config.store).unwrap();
     }
 
     /// The store.
@@ -104,8 +127,13 @@ impl Register {
     }
 
     /// The agent was ended and starts anew from its files, as after `kill -9`.
-    fn reopen(&mut self) {
+    pub fn reopen(&mut self) {
         assert!(self.was_ended(), "only the planned end may end it");
+        self.start_anew();
+    }
+
+    /// The agent is stopped between two steps and started again.
+    pub fn start_anew(&mut self) {
         self.agent = None;
         self.agent = Some(self.open());
     }

@@ -10,7 +10,7 @@ use super::faults::{Crash, happens};
 use super::hub::Page;
 use super::register::{Around, Register};
 use super::shop::Key;
-use super::state::{Held, Kept};
+use super::state::Held;
 
 /// A row on its way into the store.
 #[derive(Clone, Debug)]
@@ -24,6 +24,7 @@ impl Register {
     /// Takes in the answer to a pull.
     pub fn take_page(&mut self, page: Page, asked_from: i64, around: &mut Around<'_>) -> Result<Pulled, Crash> {
         self.point(around)?;
+        self.learn_applied();
         if self.state.cursor != asked_from {
             return Ok(Pulled::Interrupted);
         }
@@ -45,6 +46,7 @@ impl Register {
 
     /// Applies the page that waits.
     pub fn apply(&mut self, around: &mut Around<'_>) -> Result<Applied, Crash> {
+        self.learn_applied();
         let Some(page) = self.agent().page.take() else { return Ok(Applied::Done) };
         let changes = page.changes.iter().map(|entry| Arriving { id: entry.id, key: entry.key.clone(), row: entry.row.clone() });
         let (arriving, held) = self.sort_arrivals(changes.collect());
@@ -65,6 +67,18 @@ impl Register {
         Ok(Applied::Done)
     }
 
+    /// The agent ended between writing rows and recording them: the state takes over what the store has noted. Says whether there
+    /// was anything.
+    pub fn learn_applied(&mut self) -> bool {
+        let noted = self.store.applied_after(self.state.applied_seq);
+        let any = !noted.is_empty();
+        for (seq, key, kept) in noted {
+            self.state.take_over(seq, &key, kept);
+        }
+        self.agent().inbox_due |= any;
+        any
+    }
+
     /// Tries the rows that wait in the inbox and may be applicable by now.
     pub fn settle_inbox(&mut self, around: &mut Around<'_>) -> Result<(), Crash> {
         let mut waiting: Vec<Arriving> = self.state.inbox.iter().map(|(key, held)| arriving(key, held)).collect();
@@ -80,10 +94,8 @@ impl Register {
     fn sort_arrivals(&mut self, changes: Vec<Arriving>) -> (Vec<Arriving>, Vec<Arriving>) {
         let (mut arriving, mut held) = (Vec::new(), Vec::new());
         for change in changes {
-            let version = self.state.version(&change.key);
-            // A row on its way in the full sync has no change in the outbox, but the hub's verdict is to come all the same.
-            let sent = self.may_meet_unsent(&change.key) && self.state.shadow.contains_key(&change.key);
-            let local = LocalRow { version, unsent: sent || self.state.has_unsent(&change.key) };
+            let kept = self.state.shadow.get(&change.key);
+            let local = LocalRow::new(kept, self.state.has_unsent(&change.key), self.state.is_sent(change.key.0));
             match meet(change.id, local) {
                 Arrival::Apply => arriving.push(change),
                 Arrival::Hold => held.push(change),
@@ -97,13 +109,12 @@ impl Register {
     /// POS would not let go.
     fn write_all(&mut self, arriving: &[Arriving], cursor: Option<i64>, around: &mut Around<'_>) -> Result<Option<usize>, Crash> {
         let mut next = 0;
-        let mut written = Vec::new();
         let stopped_at = loop {
             if happens(around.rng, around.weather.store_busy) {
                 break Some(next);
             }
             let end = arriving.len().min(next + around.weather.slice_max);
-            self.write_slice(&arriving[next..end], &mut written);
+            self.write_slice(&arriving[next..end]);
             next = end;
             let reached = if next >= arriving.len() { cursor } else { cursor.and_then(|_| Some(arriving.get(next - 1)?.id)) };
             self.store.cursor = reached.unwrap_or(self.store.cursor);
@@ -112,7 +123,9 @@ impl Register {
                 break None;
             }
         };
-        self.record_written(written);
+        for (seq, key, kept) in self.store.applied_after(self.state.applied_seq) {
+            self.state.take_over(seq, &key, kept);
+        }
         match (cursor, stopped_at) {
             (Some(cursor), None) => self.state.cursor = cursor,
             (Some(_), Some(at)) if at > 0 => self.state.cursor = arriving[at - 1].id,
@@ -122,8 +135,9 @@ impl Register {
     }
 
     /// One transaction. What the POS has touched, and what does not fit together yet, goes to the inbox before.
-    fn write_slice(&mut self, slice: &[Arriving], written: &mut Vec<Arriving>) {
+    fn write_slice(&mut self, slice: &[Arriving]) {
         let touched = self.store.touched_after(self.state.captured_seq);
+        self.store.forget_applied(self.state.applied_seq);
         for change in slice {
             let unfit = match &change.row {
                 Some(row) => self.store.lacks_parent(&change.key, row),
@@ -132,31 +146,16 @@ impl Register {
             if unfit || touched.contains(&change.key) || self.meets_unsent(change) {
                 self.hold(change.clone());
             } else {
-                self.store.apply(&change.key, change.row.clone());
-                written.push(change.clone());
+                self.store.apply(&change.key, change.row.clone(), change.id);
             }
         }
-    }
-
-    /// Whether the first full sync of the table goes on and the hub does not know of a row of ours with this key.
-    fn may_meet_unsent(&self, key: &Key) -> bool {
-        self.state.version(key) == 0 && !self.state.uploads.get(&key.0).is_some_and(|progress| progress.finished)
     }
 
     /// Two stores that were not the same before Tillsync came: the hub brings the two rows together.
     fn meets_unsent(&self, change: &Arriving) -> bool {
         let here = self.store.row(&change.key);
-        self.may_meet_unsent(&change.key) && here.is_some() && here != change.row.as_ref()
-    }
-
-    fn record_written(&mut self, written: Vec<Arriving>) {
-        for Arriving { id, key, row } in written {
-            match row {
-                Some(row) => self.state.keep(&key, &row, id),
-                None => drop(self.state.shadow.insert(key.clone(), Kept::Deleted(id))),
-            }
-            self.state.release(&key, id);
-        }
+        let may_be_unsent = self.state.version(&change.key) == 0 && !self.state.is_sent(change.key.0);
+        may_be_unsent && here.is_some() && here != change.row.as_ref()
     }
 
     fn hold(&mut self, change: Arriving) {

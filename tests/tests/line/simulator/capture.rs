@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use tillsync_core::change::Operation;
-use tillsync_core::diff::difference;
+use tillsync_core::kept;
 use tillsync_core::row::Row;
 use tillsync_core::sync::Captured;
 
 use super::faults::{Crash, happens};
 use super::register::{Around, Register};
 use super::shop::Key;
-use super::state::{Change, EventId, Kept, Standing};
+use super::state::{Change, EventId, Standing};
 
 impl Register {
     /// Copies the journal to the outbox, once.
@@ -18,12 +18,11 @@ impl Register {
         if happens(around.rng, around.weather.store_busy) {
             return Ok(Captured::Busy);
         }
+        if self.learn_applied() {
+            return Ok(Captured::Done { added: 1, more: true });
+        }
         let (looks, up_to, more) = self.visit(around.weather.journal_max);
         self.point(around)?;
-        // The agent ended between writing a page and noting it. Its rows must not be taken for the POS's; a pull brings it again.
-        if self.store.cursor > self.state.cursor {
-            return Ok(Captured::Failed);
-        }
         let quiet = looks.is_empty() && !more;
         let added = if quiet { 0 } else { self.record_visit(looks, up_to, around.now) };
         self.point(around)?;
@@ -66,12 +65,8 @@ impl Register {
 
     fn record_look(&mut self, key: Key, row: Option<Row>, now: i64) {
         let kept = self.state.shadow.get(&key);
-        let Some(difference) = difference(kept.and_then(Kept::row), row.as_ref(), &key.0.print_columns()) else { return };
-        let version = kept.map_or(0, Kept::version);
-        match &row {
-            Some(row) => self.state.keep(&key, row, version),
-            None => drop(self.state.shadow.insert(key.clone(), Kept::Deleted(version))),
-        }
+        let Some(kept::Captured { difference, kept, .. }) = kept::capture(kept, row.as_ref(), &key.0.columns()) else { return };
+        self.state.shadow.insert(key.clone(), kept);
         self.events += 1;
         debug_assert!(difference.operation == Operation::Delete || row.is_some());
         self.state.add(Change {

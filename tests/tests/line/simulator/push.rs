@@ -1,6 +1,7 @@
 //! Push: outbox → hub, waiting changes first, then rows of the first full sync.
 
 use tillsync_core::change::{Operation, Verdict};
+use tillsync_core::kept::{Kept, is_with_server};
 use tillsync_core::print::row_print;
 use tillsync_core::row::Row;
 
@@ -19,28 +20,20 @@ pub enum Batch {
     Upload { table: Table, position: String, rows: Vec<(Key, Row)> },
 }
 
-/// The state does not know yet which rows of the store came from the hub.
-pub struct BehindStore;
-
 impl Register {
     /// The next batch, marked as sent.
-    pub fn next_batch(&mut self, changes_max: usize) -> Result<Option<(Batch, Vec<Outgoing>)>, BehindStore> {
+    pub fn next_batch(&mut self, changes_max: usize) -> Option<(Batch, Vec<Outgoing>)> {
+        self.learn_applied();
         let mut places = self.state.sendable();
         places.truncate(changes_max);
         if places.is_empty() {
-            let finished =
-                self.state.uploads.len() == Store::tables().len() && self.state.uploads.values().all(|table| table.finished);
-            // Rows that were applied just before a crash must not be taken for this register's own.
-            if !finished && self.store.cursor > self.state.cursor {
-                return Err(BehindStore);
-            }
-            return Ok(self.next_upload(changes_max));
+            return self.next_upload(changes_max);
         }
         for &place in &places {
             self.state.stand(place, Standing::Sent);
         }
         let outgoing = places.iter().map(|&place| self.outgoing(self.state.change(place))).collect();
-        Ok(Some((Batch::Changes(places), outgoing)))
+        Some((Batch::Changes(places), outgoing))
     }
 
     fn outgoing(&self, change: &Change) -> Outgoing {
@@ -60,18 +53,15 @@ impl Register {
                     break;
                 };
                 let position = last.clone();
-                // What the shadow knows is on the hub, in the outbox, or in the journal.
-                let rows: Vec<_> =
-                    found.into_iter().filter(|(key, _)| self.state.version(key) == 0 && !self.state.has_unsent(key)).collect();
+                let mut rows = found;
+                rows.retain(|(key, _)| !is_with_server(self.state.shadow.get(key), self.state.has_unsent(key)));
                 if rows.is_empty() {
                     self.state.uploads.entry(table).or_default().position = Some(position);
                     continue;
                 }
-                // From now on a capture sees what the POS does to these rows.
                 for (key, row) in &rows {
-                    if !self.state.shadow.contains_key(key) {
-                        self.state.keep(key, row, 0);
-                    }
+                    let uploaded = || Kept::uploaded(row, &key.0.columns());
+                    self.state.shadow.entry(key.clone()).or_insert_with(uploaded);
                 }
                 let outgoing = rows.iter().map(|(key, row)| self.as_upload(key, row)).collect();
                 return Some((Batch::Upload { table, position, rows }, outgoing));
@@ -164,7 +154,7 @@ impl Register {
     /// The row is on the hub in this version, with nothing in it that the register does not have.
     fn settle_version(&mut self, key: &Key, version: Option<i64>) {
         let Some(version) = version else { return };
-        self.state.set_version(key, version);
+        self.state.confirm(key, version);
         self.state.release(key, version);
     }
 

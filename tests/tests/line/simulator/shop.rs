@@ -1,5 +1,6 @@
 //! What the simulated registers sell: products that all share, and sales with lines that belong to one register.
 
+use tillsync_core::kept::Columns;
 use tillsync_core::key::entity_id;
 use tillsync_core::row::Row;
 use tillsync_core::value::Value;
@@ -31,14 +32,14 @@ impl Table {
         }
     }
 
-    /// The columns whose prints the shadow keeps.
-    pub fn print_columns(self) -> Vec<String> {
+    /// The columns of which the shadow keeps a print.
+    pub fn columns(self) -> Columns {
         let names: &[&str] = match self {
             Self::Products => &["id", "name", "price", "stock"],
             Self::Sales => &["id", "total", "note"],
             Self::Lines => &[],
         };
-        names.iter().map(|&name| name.to_owned()).collect()
+        Columns { prints: names.iter().map(|&name| name.to_owned()).collect(), bases: Vec::new() }
     }
 }
 

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tillsync_core::change::Operation;
-use tillsync_core::diff::{Shadow, column_prints};
-use tillsync_core::print::row_print;
+use tillsync_core::kept::Kept;
 use tillsync_core::row::Row;
 
 use super::shop::{Key, Table};
@@ -40,30 +39,6 @@ pub struct Change {
     pub at_ms: i64,
 }
 
-/// What the shadow holds for a key.
-#[derive(Clone, Debug)]
-pub enum Kept {
-    Row(Shadow),
-    /// Deleted here, or known to be deleted; with the version.
-    Deleted(i64),
-}
-
-impl Kept {
-    pub fn version(&self) -> i64 {
-        match self {
-            Self::Row(shadow) => shadow.version,
-            Self::Deleted(version) => *version,
-        }
-    }
-
-    pub fn row(&self) -> Option<&Shadow> {
-        match self {
-            Self::Row(shadow) => Some(shadow),
-            Self::Deleted(_) => None,
-        }
-    }
-}
-
 /// A row from the hub that cannot be applied yet.
 #[derive(Clone, Debug)]
 pub struct Held {
@@ -88,6 +63,8 @@ pub struct State {
     pub inbox: BTreeMap<Key, Held>,
     pub uploads: BTreeMap<Table, Progress>,
     pub captured_seq: i64,
+    /// What apply noted in the store up to this number is in the shadow.
+    pub applied_seq: i64,
     pub cursor: i64,
     pub caught_up: bool,
 }
@@ -133,19 +110,23 @@ impl State {
         self.shadow.get(key).map_or(0, Kept::version)
     }
 
-    /// Keeps a row's prints.
-    pub fn keep(&mut self, key: &Key, row: &Row, version: i64) {
-        let columns = column_prints(row, &key.0.print_columns());
-        self.shadow.insert(key.clone(), Kept::Row(Shadow { print: row_print(row), columns, version, bases: Row::default() }));
+    /// Notes the row's version on the hub.
+    pub fn confirm(&mut self, key: &Key, version: i64) {
+        if let Some(kept) = self.shadow.get_mut(key) {
+            kept.confirm(version);
+        }
     }
 
-    /// Notes the row's version on the hub.
-    pub fn set_version(&mut self, key: &Key, version: i64) {
-        match self.shadow.get_mut(key) {
-            Some(Kept::Row(shadow)) => shadow.version = shadow.version.max(version),
-            Some(Kept::Deleted(known)) => *known = version.max(*known),
-            None => {}
-        }
+    /// What apply noted in the store is in the shadow, and nothing of it waits.
+    pub fn take_over(&mut self, seq: i64, key: &Key, kept: Kept) {
+        self.release(key, kept.version());
+        self.shadow.insert(key.clone(), kept);
+        self.applied_seq = seq;
+    }
+
+    /// Whether the table's first full sync is over.
+    pub fn is_sent(&self, table: Table) -> bool {
+        self.uploads.get(&table).is_some_and(|progress| progress.finished)
     }
 
     /// Keeps a row for later; an older version of it gives way.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
+use tillsync_core::kept::Kept;
 use tillsync_core::row::Row;
 
 use super::shop::{Key, TABLES, Table, parent};
@@ -15,6 +16,10 @@ pub struct Store {
     next_seq: i64,
     /// How far it holds the hub's changes.
     pub cursor: i64,
+    /// What apply wrote and the state may not know yet, by number.
+    applied: Vec<(i64, Key, Kept)>,
+    /// The last number.
+    pub applied_seq: i64,
 }
 
 impl Store {
@@ -30,7 +35,7 @@ impl Store {
 
     /// The POS writes a row or, without one, deletes it; the triggers note the key.
     pub fn pos_writes(&mut self, key: &Key, row: Option<Row>) {
-        self.apply(key, row);
+        self.write(key, row);
         self.touch(key);
     }
 
@@ -40,8 +45,25 @@ impl Store {
         self.journal.push((self.next_seq, key.clone()));
     }
 
-    /// The agent writes: no trigger fires.
-    pub fn apply(&mut self, key: &Key, row: Option<Row>) {
+    /// The agent writes: no trigger fires, and what it wrote is noted in the same commit.
+    pub fn apply(&mut self, key: &Key, row: Option<Row>, version: i64) {
+        let kept = Kept::received(row.as_ref(), version, &key.0.columns());
+        self.write(key, row);
+        self.applied_seq += 1;
+        self.applied.push((self.applied_seq, key.clone(), kept));
+    }
+
+    /// What apply noted after this number.
+    pub fn applied_after(&self, seq: i64) -> Vec<(i64, Key, Kept)> {
+        self.applied.iter().filter(|(at, ..)| *at > seq).cloned().collect()
+    }
+
+    /// Forgets what the state has by now.
+    pub fn forget_applied(&mut self, seq: i64) {
+        self.applied.retain(|(at, ..)| *at > seq);
+    }
+
+    fn write(&mut self, key: &Key, row: Option<Row>) {
         match row {
             Some(row) => self.rows.insert(key.clone(), row),
             None => self.rows.remove(key),
