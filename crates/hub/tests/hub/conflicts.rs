@@ -324,3 +324,26 @@ async fn answers_stay_short_however_large_the_rows_in_conflict_are() {
     assert_eq!(list(&shop, &b, "").await.len(), 2, "a page ends where it gets too long");
     assert_eq!(list(&shop, &b, "?after=3").await[0]["clientValue"], big("b"));
 }
+
+#[tokio::test]
+async fn what_rules_decided_long_ago_goes_and_what_people_decided_or_must_decide_stays() {
+    let shop = Shop::open().await;
+    let (a, b) = (shop.device("A").await, shop.device("B").await);
+    let price = |key: &str, base: Option<i64>, price: i64| {
+        event(if base.is_some() { "update" } else { "create" }, key, base, &["price"], json!({ "id": 1, "price": price }))
+    };
+    for (version, key, policy) in [(1, "1", "server"), (3, "2", "server"), (5, "3", "manual"), (7, "4", "server")] {
+        if key == "4" {
+            // All that is there so far was long ago; the second one was decided by a person.
+            assert_eq!(resolve(&shop, &b, 2, json!({ "resolution": "server-wins", "baseVersion": 4 })).await.0, 200);
+            let file = rusqlite::Connection::open(shop.folder.path().join("hub.db")).unwrap();
+            file.execute("UPDATE conflict_log SET created_at = created_at - 200 * 86400000", []).unwrap();
+        }
+        let version = if key == "4" { version + 1 } else { version };
+        shop.push(&a, &[price(key, None, 1), price(key, Some(version), 2)]).await;
+        let policies = json!({ "products": { "policy": policy } });
+        push(&shop, &b, &json!({ "policies": policies, "changes": [price(key, Some(version), 3)] })).await;
+    }
+    let left: Vec<i64> = list(&shop, &b, "").await.iter().map(|one| one["id"].as_i64().unwrap()).collect();
+    assert_eq!(left, [2, 3, 4]);
+}

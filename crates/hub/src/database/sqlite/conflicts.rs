@@ -11,6 +11,12 @@ use uuid::Uuid;
 use super::log;
 use crate::database::model::{ConflictPage, ConflictQuery, ConflictStatus};
 
+/// What rules decided is kept this long. What waits, and what people decided, is kept for ever: a repeated event must hear of it.
+const AUTOMATIC_KEPT_MS: i64 = 180 * 86_400_000;
+
+/// So many old entries go with every new one, so that no request pays for all of them.
+const PRUNED_MAX: i64 = 10;
+
 /// What happened to the two values.
 pub(super) enum Outcome<'a> {
     /// Nothing is stored; a person decides, for this reason.
@@ -66,6 +72,7 @@ pub(super) struct NewConflict<'a> {
 
 /// Adds an entry; gives its id.
 pub(super) fn add(tx: &Transaction, conflict: &NewConflict) -> rusqlite::Result<i64> {
+    prune(tx, conflict.now_ms)?;
     let NewConflict { change, client, server_writer, now_ms, .. } = conflict;
     let client_value = change.data.as_ref().map(|data| data.get()).filter(|_| change.operation != Operation::Delete);
     let (reason, decided) = match conflict.outcome {
@@ -100,6 +107,14 @@ pub(super) fn add(tx: &Transaction, conflict: &NewConflict) -> rusqlite::Result<
         change.updated_fields.as_ref().map(|fields| serde_json::to_string(fields).expect("names encode")),
         serde_json::to_string(conflict.disputes).expect("rules encode"),
     ])
+}
+
+/// Entries are in the order of their time, so only the first ones can be old.
+fn prune(tx: &Transaction, now_ms: i64) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM conflict_log WHERE created_at < ?1 AND id IN
+        (SELECT id FROM conflict_log WHERE resolution <> 'pending' AND resolved_by IS NULL ORDER BY id LIMIT ?2)";
+    tx.prepare_cached(sql)?.execute([now_ms - AUTOMATIC_KEPT_MS, PRUNED_MAX])?;
+    Ok(())
 }
 
 const COLUMNS: &str = "conflict_log.id, conflict_log.entity_type, conflict_log.entity_id, operation, device_id,

@@ -81,8 +81,12 @@ fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn migrate(path: &Path, writer: &mut Connection) -> Result<(), OpenError> {
-    let migrations =
-        Migrations::new(vec![M::up(include_str!("001.sql")), M::up(include_str!("002.sql")), M::up(include_str!("003.sql"))]);
+    let migrations = Migrations::new(vec![
+        M::up(include_str!("001.sql")),
+        M::up(include_str!("002.sql")),
+        M::up(include_str!("003.sql")),
+        M::up(include_str!("004.sql")),
+    ]);
     migrations.to_latest(writer).map_err(|error| match error {
         MigrationError::MigrationDefinition(MigrationDefinitionError::DatabaseTooFarAhead) => OpenError::TooNew(path.to_owned()),
         MigrationError::RusqliteError { err, .. } => explain(path, err),
