@@ -42,9 +42,10 @@ impl Agent {
         for table in tables.iter().rev().filter(|table| self.is_uploaded(&table.name)) {
             self.scan_vanished(table, accept_deletes, &mut scan)?;
         }
-        if scan.vanished == 0 {
-            marks::clear(self.state().conn(), marks::SCAN_DUE)?;
-        }
+        let state = self.state();
+        marks::clear(state.conn(), marks::SCAN_DUE)?;
+        marks::set(state.conn(), marks::VANISHED, scan.vanished as i64)?;
+        drop(state);
         tracing::info!(rows = scan.rows, added = scan.added, vanished = scan.vanished, "scanned");
         Ok(scan)
     }

@@ -11,7 +11,7 @@ use tillsync_core::sync::retry::FAILURES_TO_TELL;
 use crate::agent::{Agent, AgentError};
 use crate::clock::now_ms;
 use crate::state::{inbox, marks, outbox, upload};
-use crate::store::{journal, open, schema};
+use crate::store::{journal, marks as store_marks, open, schema};
 
 /// What has passed by itself is told for a day; longer would cry wolf.
 const NOTICE_SHOWN_MS: i64 = 86_400_000;
@@ -66,11 +66,20 @@ pub struct FullSync {
     pub total: u64,
 }
 
+struct StoreLook {
+    /// Journal entries that are not in the outbox yet.
+    waiting: u64,
+    /// Whether journal and marks are as the agent left them; if not, it has yet to notice and to compare the rows.
+    is_as_left: bool,
+    /// What is wrong with the store.
+    problems: Vec<Problem>,
+}
+
 impl Agent {
     /// Gathers the status.
     pub fn status(&self, running: bool) -> Result<Status, AgentError> {
         let now = now_ms();
-        let (waiting, mut problems) = self.look_at_store();
+        let StoreLook { waiting, is_as_left, mut problems } = self.look_at_store();
         let state = self.state();
         let conn = state.conn();
         let counts = outbox::counts(conn)?;
@@ -85,6 +94,11 @@ impl Agent {
         for name in [marks::TROUBLE, marks::STORE_TROUBLE].into_iter().chain(notice) {
             problems.extend(marks::get::<String>(conn, name)?.and_then(|json| serde_json::from_str(&json).ok()));
         }
+        let vanished = marks::get::<i64>(conn, marks::VANISHED)?.unwrap_or(0);
+        if vanished > 0 {
+            problems.push(Problem::rows_vanished(vanished));
+        }
+        let is_compared = is_as_left && !marks::get(conn, marks::SCAN_DUE)?.unwrap_or(false);
         let pending = counts.pending + waiting + uploaded.total.saturating_sub(uploaded.done);
         if !running {
             problems.push(Problem::agent_not_running());
@@ -100,7 +114,7 @@ impl Agent {
             paused: marks::get::<i64>(conn, marks::PAUSED)?
                 .filter(|until| *until == 0 || *until > now)
                 .map(|until| (until > 0).then_some(until)),
-            synced_once: marks::get(conn, marks::CAUGHT_UP)?.unwrap_or(false) && full_sync.is_none(),
+            in_step: marks::get(conn, marks::CAUGHT_UP)?.unwrap_or(false) && full_sync.is_none() && is_compared,
             problems,
         };
         let Summary { state: word, sentence, problems } = summarise(&facts, now, clock_text);
@@ -128,21 +142,28 @@ impl Agent {
         })
     }
 
-    /// Journal entries that are not in the outbox yet, and what is wrong with the store.
-    fn look_at_store(&self) -> (u64, Vec<Problem>) {
-        let captured = marks::get(self.state().conn(), marks::CAPTURED_SEQ).ok().flatten().unwrap_or(0);
-        let look = || -> Result<(u64, Vec<Problem>), AgentError> {
+    fn look_at_store(&self) -> StoreLook {
+        let (captured, incarnation) = {
+            let state = self.state();
+            let incarnation = marks::get::<String>(state.conn(), marks::INCARNATION).ok().flatten();
+            (marks::get(state.conn(), marks::CAPTURED_SEQ).ok().flatten().unwrap_or(0), incarnation)
+        };
+        let look = || -> Result<StoreLook, AgentError> {
             let conn = open::reader(&self.config.store)?;
             let wrap = |error| self.store_error(error);
             let schema = schema::read(&conn, &self.config).map_err(wrap)?;
-            let refused = schema.refused.iter().map(|refused| Problem::table_refused(&refused.table, &refused.reason)).collect();
-            let waiting = journal::waiting(&conn, captured).unwrap_or(0);
-            Ok((waiting, refused))
+            let refused = schema.refused.iter().map(|refused| Problem::table_refused(&refused.table, &refused.reason));
+            let known = store_marks::get::<String>(&conn, store_marks::INCARNATION).map_err(wrap)? == incarnation;
+            Ok(StoreLook {
+                waiting: journal::waiting(&conn, captured).unwrap_or(0),
+                is_as_left: known && journal::last(&conn).is_ok_and(|last| last >= captured),
+                problems: refused.collect(),
+            })
         };
         match look() {
             Ok(found) => found,
-            Err(AgentError::Store(error)) if error.is_passing() => (0, Vec::new()),
-            Err(error) => (0, vec![error.problem()]),
+            Err(AgentError::Store(error)) if error.is_passing() => StoreLook { waiting: 0, is_as_left: true, problems: Vec::new() },
+            Err(error) => StoreLook { waiting: 0, is_as_left: false, problems: vec![error.problem()] },
         }
     }
 

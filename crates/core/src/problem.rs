@@ -28,6 +28,9 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// The code of rows that are gone and were not believed to be deleted.
+    pub const ROWS_VANISHED: &'static str = "rows_vanished";
+
     fn new(code: &str, severity: Severity, text: impl Into<String>, action: impl Into<String>) -> Self {
         Self { code: code.to_owned(), severity, text: text.into(), action: action.into() }
     }
@@ -156,6 +159,16 @@ impl Problem {
                 "The POS removed a part of Tillsync's journal ({what}); it was put back and the store was compared row by row."
             ),
             "Nothing to do. If it happens often, ask the POS vendor to leave the tables and triggers named _tillsync_* alone.",
+        )
+    }
+
+    /// Many rows are gone from the store and no trigger saw them go.
+    pub fn rows_vanished(count: i64) -> Self {
+        Self::new(
+            Self::ROWS_VANISHED,
+            Severity::Attention,
+            format!("{count} rows have vanished from the store without a trace; the other registers still have them."),
+            "If that is right, run `tillsync verify --accept-deletes`; if not, restore the store, and run `tillsync verify`.",
         )
     }
 

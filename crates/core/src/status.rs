@@ -44,8 +44,8 @@ pub struct Facts {
     pub offline_since_ms: Option<i64>,
     /// Paused; the inner value is the end, if there is one.
     pub paused: Option<Option<i64>>,
-    /// Whether a first complete round has been made.
-    pub synced_once: bool,
+    /// Whether a first complete round has been made and no row has to be compared since.
+    pub in_step: bool,
     /// Problems already known.
     pub problems: Vec<Problem>,
 }
@@ -96,7 +96,7 @@ fn state(facts: &Facts, problems: &[Problem]) -> State {
         State::Paused
     } else if facts.offline_since_ms.is_some() {
         State::Offline
-    } else if facts.left() > 0 || !facts.synced_once {
+    } else if facts.left() > 0 || !facts.in_step {
         State::Syncing
     } else {
         State::Synced
@@ -144,7 +144,7 @@ mod tests {
     const NOW: i64 = 100 * HOUR_MS;
 
     fn check(facts: Facts, state: State, sentence: &str) {
-        let facts = Facts { synced_once: true, ..facts };
+        let facts = Facts { in_step: true, ..facts };
         let summary = summarise(&facts, NOW, |ms| format!("{:02}:{:02}", ms / HOUR_MS % 24, ms / 60_000 % 60));
         assert_eq!((summary.state, summary.sentence.as_str()), (state, sentence));
     }

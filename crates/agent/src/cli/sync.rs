@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
+use tillsync_core::problem::Problem;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::agent::Agent;
@@ -97,10 +98,16 @@ fn report(ended: &Ended, status: &Status) -> anyhow::Result<ExitCode> {
             say!("{stuck} waiting for a person; see {see}")?;
             Ok(ExitCode::from(NEEDS_A_PERSON))
         }
-        Ended::Settled => {
-            say!("Up to date")?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Ended::Settled => match status.problems.iter().find(|problem| problem.code == Problem::ROWS_VANISHED) {
+            Some(vanished) => {
+                say!("{} {}", vanished.text, vanished.action)?;
+                Ok(ExitCode::from(NEEDS_A_PERSON))
+            }
+            None => {
+                say!("Up to date")?;
+                Ok(ExitCode::SUCCESS)
+            }
+        },
         Ended::Paused => bail!("syncing is paused; run `tillsync resume` first"),
         Ended::Unreachable(why) => {
             complain!("{} was not reached: {why}. {} changes are kept and sent later.", status.server, status.pending);

@@ -33,6 +33,8 @@ pub const CAUGHT_UP: &str = "caught_up";
 pub const PULL_OWN: &str = "pull_own";
 /// The store must be compared with the shadow, row by row.
 pub const SCAN_DUE: &str = "scan_due";
+/// So many rows of the shadow were not in the store at the last scan, too many to believe that they were deleted.
+pub const VANISHED: &str = "vanished";
 /// When everything was last in step, Unix milliseconds.
 pub const LAST_SYNC_MS: &str = "last_sync_ms";
 /// Since when the server is not reached; absent while it is.

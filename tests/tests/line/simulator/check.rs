@@ -43,7 +43,7 @@ impl World {
             pending: (state.open().count() - conflicts + journal) as u64,
             conflicts: conflicts as u64,
             oldest_pending_ms: pending.next().map(|change| change.at_ms),
-            synced_once: state.caught_up && state.uploads.len() == 3 && state.uploads.values().all(|table| table.finished),
+            in_step: state.caught_up && state.uploads.len() == 3 && state.uploads.values().all(|table| table.finished),
             ..Facts::default()
         };
         summarise(&facts, self.now, |_| String::new()).state

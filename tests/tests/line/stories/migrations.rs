@@ -223,12 +223,14 @@ fn a_store_that_is_emptied_does_not_empty_the_others() {
     let many: String = (1..=200).map(|id| format!("INSERT INTO products(id, name) VALUES ({id}, 'p{id}');")).collect();
     let (a, b) = shop.pair(SCHEMA, &many);
     pos(&a.store).execute_batch(&format!("DROP TABLE products; {SCHEMA}")).unwrap();
-    let _ = a.tillsync(&["sync"]);
+    a.tillsync(&["sync"]).said(3, &["200 rows have vanished", "--accept-deletes"]);
+    assert_eq!(a.status()["state"], "attention");
     b.sync();
     assert_eq!(count(&pos(&b.store), "SELECT count(*) FROM products"), 200, "nobody said that they should go");
     a.tillsync(&["verify"]).said(1, &["200 rows have vanished", "--accept-deletes"]);
     a.tillsync(&["verify", "--accept-deletes"]).good();
     a.sync();
+    assert_eq!(a.status()["state"], "synced");
     b.sync();
     same(&a.store, &b.store);
     assert_eq!(count(&pos(&b.store), "SELECT count(*) FROM products"), 0);
