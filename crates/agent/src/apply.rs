@@ -160,7 +160,8 @@ impl Agent {
             let in_outbox = outbox::has_unsent(state.conn(), &change.entity, &change.key)?;
             let is_known = kept.as_ref().is_some_and(|kept| kept.version() > 0);
             let table_sent = is_known || upload::is_finished(state.conn(), &change.entity)?;
-            let local = LocalRow::new(kept.as_ref(), in_outbox, table_sent);
+            let waiting = inbox::version(state.conn(), &change.entity, &change.key)?;
+            let local = LocalRow::new(kept.as_ref(), in_outbox, table_sent, waiting);
             let arrival = meet(change.id, local);
             if arrival == Arrival::Pass {
                 inbox::release(state.conn(), &change.entity, &change.key, change.id)?;

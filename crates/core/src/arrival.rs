@@ -9,16 +9,18 @@ pub struct LocalRow {
     pub version: i64,
     /// Whether a local change of the row still waits in the outbox or the journal.
     pub unsent: bool,
+    /// The version that waits in the inbox; 0 when none does. The answer to a push may bring one that a page has yet to get to.
+    pub waiting: i64,
 }
 
 impl LocalRow {
     /// The row with what is kept of it. `in_outbox` is whether the outbox has an unsent change of it, `table_sent` whether the
-    /// table's first full sync is over.
-    pub fn new(kept: Option<&Kept>, in_outbox: bool, table_sent: bool) -> Self {
+    /// table's first full sync is over, `waiting` the version in the inbox.
+    pub fn new(kept: Option<&Kept>, in_outbox: bool, table_sent: bool, waiting: Option<i64>) -> Self {
         let version = kept.map_or(0, Kept::version);
         // A row on its way in the full sync has no change in the outbox, but the server's verdict is to come all the same.
         let on_its_way = version == 0 && kept.is_some() && !table_sent;
-        Self { version, unsent: in_outbox || on_its_way }
+        Self { version, unsent: in_outbox || on_its_way, waiting: waiting.unwrap_or(0) }
     }
 }
 
@@ -27,7 +29,7 @@ impl LocalRow {
 pub enum Arrival {
     /// Write it to the store.
     Apply,
-    /// The register already has this version or a newer one.
+    /// The register already has this version or a newer one, in the store or in the inbox.
     Pass,
     /// Keep it in the inbox: the server will merge the local change first, and its answer replaces this one.
     Hold,
@@ -35,7 +37,7 @@ pub enum Arrival {
 
 /// Decides about one pulled change with the given id.
 pub fn meet(change_id: i64, local: LocalRow) -> Arrival {
-    if change_id <= local.version {
+    if change_id <= local.version || change_id < local.waiting {
         Arrival::Pass
     } else if local.unsent {
         Arrival::Hold
@@ -52,20 +54,29 @@ mod tests {
 
     #[test]
     fn an_unsent_local_change_is_never_overwritten() {
-        assert_eq!(meet(7, LocalRow { version: 0, unsent: false }), Arrival::Apply);
-        assert_eq!(meet(7, LocalRow { version: 6, unsent: true }), Arrival::Hold);
-        assert_eq!(meet(7, LocalRow { version: 7, unsent: false }), Arrival::Pass);
-        assert_eq!(meet(7, LocalRow { version: 9, unsent: true }), Arrival::Pass);
+        assert_eq!(meet(7, LocalRow { version: 0, unsent: false, waiting: 0 }), Arrival::Apply);
+        assert_eq!(meet(7, LocalRow { version: 6, unsent: true, waiting: 0 }), Arrival::Hold);
+        assert_eq!(meet(7, LocalRow { version: 7, unsent: false, waiting: 0 }), Arrival::Pass);
+        assert_eq!(meet(7, LocalRow { version: 9, unsent: true, waiting: 0 }), Arrival::Pass);
+    }
+
+    #[test]
+    fn a_row_does_not_go_back_behind_the_version_that_waits() {
+        let local = LocalRow { version: 3, unsent: false, waiting: 9 };
+        assert_eq!(meet(7, local), Arrival::Pass);
+        assert_eq!(meet(9, local), Arrival::Apply);
+        assert_eq!(meet(10, local), Arrival::Apply);
+        assert_eq!(meet(9, LocalRow { unsent: true, ..local }), Arrival::Hold);
     }
 
     #[test]
     fn a_row_that_the_full_sync_carries_waits_for_its_verdict() {
         let row = Row::default();
         let (sent, kept) = (Kept::uploaded(&row, &Columns::default()), Kept::received(Some(&row), 5, &Columns::default()));
-        assert!(LocalRow::new(Some(&sent), false, false).unsent);
-        assert!(!LocalRow::new(Some(&sent), false, true).unsent);
-        assert!(!LocalRow::new(Some(&kept), false, false).unsent);
-        assert!(!LocalRow::new(None, false, false).unsent);
-        assert_eq!(LocalRow::new(Some(&kept), true, true), LocalRow { version: 5, unsent: true });
+        assert!(LocalRow::new(Some(&sent), false, false, None).unsent);
+        assert!(!LocalRow::new(Some(&sent), false, true, None).unsent);
+        assert!(!LocalRow::new(Some(&kept), false, false, None).unsent);
+        assert!(!LocalRow::new(None, false, false, None).unsent);
+        assert_eq!(LocalRow::new(Some(&kept), true, true, None), LocalRow { version: 5, unsent: true, waiting: 0 });
     }
 }

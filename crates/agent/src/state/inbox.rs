@@ -1,6 +1,6 @@
 //! The inbox: rows from the server that cannot be applied yet, with the reason. A newer version of a row replaces an older one.
 
-use rusqlite::{Connection, Result, params};
+use rusqlite::{Connection, OptionalExtension, Result, params};
 use serde::Serialize;
 use tillsync_core::change::Operation;
 
@@ -102,6 +102,13 @@ pub fn after(conn: &Connection, change_id: i64, limit: usize) -> Result<Vec<Entr
         })
     })?;
     rows.collect()
+}
+
+/// The version of a row that waits.
+pub fn version(conn: &Connection, entity: &str, key: &str) -> Result<Option<i64>> {
+    conn.prepare_cached("SELECT change_id FROM inbox WHERE entity = ?1 AND key = ?2")?
+        .query_row((entity, key), |row| row.get(0))
+        .optional()
 }
 
 /// The oldest change that waits.

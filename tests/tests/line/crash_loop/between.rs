@@ -70,6 +70,29 @@ fn two_changes_of_one_row_do_not_hide_what_was_merged_into_the_first() {
 }
 
 #[test]
+fn a_page_from_before_a_merge_does_not_take_the_row_back_behind_it() {
+    on_runtime(async {
+        let mut shop = Shop::with(Journal::Wal, CAKE, "", Plan::default()).await;
+        shop.a.sync().await;
+        shop.b.sync().await;
+        shop.a.sell("UPDATE products SET name = 'Big cake' WHERE id = 1");
+        shop.a.sync().await;
+        assert!(matches!(shop.b.agent().pull(0).await.unwrap(), Pulled::Page { .. }));
+        shop.b.sell("UPDATE products SET price = 9.5 WHERE id = 1");
+        shop.b.agent().capture().unwrap();
+        assert!(matches!(shop.b.agent().push(BATCH).await.unwrap(), Pushed::Done { .. }));
+        shop.b.agent().apply().unwrap();
+        let price = "SELECT quote(price) FROM products WHERE id = 1";
+        assert_eq!(shop.b.value(price).as_deref(), Some("9.5"), "the till still shows what was typed there");
+        shop.b.sync().await;
+        shop.a.sync().await;
+        assert_eq!(shop.a.value(price).as_deref(), Some("9.5"));
+        assert_eq!(shop.b.value(NAME).as_deref(), Some("Big cake"));
+        shop.end();
+    });
+}
+
+#[test]
 fn a_pulled_row_does_not_overwrite_one_that_the_full_sync_has_yet_to_send() {
     on_runtime(async {
         let other = CAKE.replace("'Cake'", "'Cheese cake'");

@@ -95,7 +95,8 @@ impl Register {
         let (mut arriving, mut held) = (Vec::new(), Vec::new());
         for change in changes {
             let kept = self.state.shadow.get(&change.key);
-            let local = LocalRow::new(kept, self.state.has_unsent(&change.key), self.state.is_sent(change.key.0));
+            let waiting = self.state.inbox.get(&change.key).map(|held| held.change_id);
+            let local = LocalRow::new(kept, self.state.has_unsent(&change.key), self.state.is_sent(change.key.0), waiting);
             match meet(change.id, local) {
                 Arrival::Apply => arriving.push(change),
                 Arrival::Hold => held.push(change),
