@@ -1,19 +1,27 @@
 //! One agent: config, state, store and server together. The steps are methods of it, one file each.
 
 use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
 use tillsync_core::config::Config;
 use tillsync_core::problem::Problem;
+use tillsync_core::rhythm::Moment;
 
 use crate::clock::{Clock, Heard, now_ms};
 use crate::faults::{Ended, Faults};
 use crate::remote::Remote;
 use crate::state::shadow::Entity;
 use crate::state::{State, StateError, marks, outbox};
-use crate::store::StoreError;
 use crate::store::schema::Schema;
+use crate::store::turns::Turns;
+use crate::store::{StoreError, open};
+
+/// While waiting for a turn the POS is looked at this often.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// A clock that is off by less is noted as it was.
 const OFFSET_MS_MIN: u64 = 500;
@@ -66,10 +74,42 @@ pub struct Agent {
     pub faults: Faults,
     state: Mutex<State>,
     store: Mutex<StoreSide>,
+    turns: Mutex<Turns>,
     /// Rows of the inbox may have become applicable.
     pub(crate) inbox_due: AtomicBool,
     /// The cursor went back while a pull may be waiting at the server with the one before.
     pub(crate) pull_anew: AtomicBool,
+}
+
+/// A connection of ours that writes to the store.
+#[derive(Debug)]
+pub(crate) struct Writer<'a> {
+    agent: &'a Agent,
+    /// There until it is dropped.
+    conn: Option<Connection>,
+}
+
+impl Deref for Writer<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.conn.as_ref().expect("open until dropped")
+    }
+}
+
+impl DerefMut for Writer<'_> {
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.conn.as_mut().expect("open until dropped")
+    }
+}
+
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        // Closing may write, too.
+        self.agent.turns().begin();
+        self.conn = None;
+        self.agent.turns().pause();
+    }
 }
 
 /// What is known of the store between two visits. Whoever holds it is the only one of us at the store.
@@ -100,6 +140,7 @@ impl Agent {
         // A state that cannot be read is told by the first step that needs more of it.
         let offset_ms = marks::get(state.conn(), marks::CLOCK_OFFSET_MS).ok().flatten().unwrap_or(0);
         Self {
+            turns: Mutex::new(Turns::at(&config.store)),
             config,
             remote,
             clock: Clock::guess(offset_ms),
@@ -119,6 +160,63 @@ impl Agent {
     /// The store's side. Whoever needs both takes this one first.
     pub fn store(&self) -> MutexGuard<'_, StoreSide> {
         self.store.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Whose turn it is at the store. Held for a look only.
+    pub(crate) fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// A connection that writes to the store. What changes there while it lives is our doing.
+    pub(crate) fn writer(&self) -> Result<Writer<'_>, StoreError> {
+        self.turns().begin();
+        let conn = open::writer(&self.config.store);
+        if conn.is_err() {
+            self.turns().pause();
+        }
+        Ok(Writer { agent: self, conn: Some(conn?) })
+    }
+
+    /// The store's side, as soon as the moment is ours. Whoever waits holds neither store nor state, so that the other lanes go on.
+    pub(crate) fn store_in_turn(&self) -> MutexGuard<'_, StoreSide> {
+        let wanted_since = Instant::now();
+        loop {
+            self.wait_for_turn(wanted_since, Duration::MAX);
+            let store = self.store();
+            // Waiting for another lane may have taken longer than the moment lasted.
+            if self.turns().moment(wanted_since) == Moment::Ours {
+                return store;
+            }
+        }
+    }
+
+    /// The same for reading: without a write-ahead log readers get in the POS's way, with one they do not.
+    pub(crate) fn store_to_read(&self) -> MutexGuard<'_, StoreSide> {
+        let readers_block = self.turns().readers_block;
+        if readers_block { self.store_in_turn() } else { self.store() }
+    }
+
+    /// Never waits for the POS: for tests whose POS writes on the same thread, between two steps.
+    pub fn never_wait(&self) {
+        self.turns().is_alone();
+    }
+
+    /// Waits for a moment to read, but no longer than people wait for an answer.
+    pub(crate) fn wait_to_read(&self, patience: Duration) {
+        let readers_block = self.turns().readers_block;
+        if readers_block {
+            self.wait_for_turn(Instant::now(), patience);
+        }
+    }
+
+    fn wait_for_turn(&self, wanted_since: Instant, patience: Duration) {
+        loop {
+            let moment = self.turns().moment(wanted_since);
+            match moment {
+                Moment::Wait(wait) if wanted_since.elapsed() < patience => std::thread::sleep(wait.min(LOOK_EVERY)),
+                Moment::Wait(_) | Moment::Ours => return,
+            }
+        }
     }
 
     /// Sorts out what SQLite said about the store.

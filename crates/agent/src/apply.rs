@@ -14,6 +14,7 @@ use tillsync_core::arrival::{Arrival, LocalRow, meet};
 use tillsync_core::change::Operation;
 use tillsync_core::kept::Kept;
 use tillsync_core::key::{entity_id, parse_entity_id};
+use tillsync_core::rhythm::Moment;
 use tillsync_core::row::Row;
 use tillsync_core::sync::Applied;
 use tillsync_core::value::Value;
@@ -24,16 +25,10 @@ use crate::remote::Incoming;
 use crate::state::inbox::{self, Reason};
 use crate::state::{conflicts, marks as state_marks, outbox, outside, shadow, upload};
 use crate::store::schema::{Reference, Table};
-use crate::store::{StoreError, applied, journal, marks, open, rows, schema};
+use crate::store::{StoreError, applied, journal, marks, rows, schema};
 
-/// The write lock is held about this long; committing comes on top, and both together should stay below 5 ms.
-const LOCK_MAX: Duration = Duration::from_micros(1_500);
-
-/// The POS gets at least this long between two transactions of ours.
-const YIELD_MIN: Duration = Duration::from_millis(1);
-
-/// How often to ask for a lock that the POS holds before coming back later.
-const LOCK_TRIES: u32 = 5;
+/// A wait for the next turn that is worth keeping the page's rows sorted for; captures wait as long.
+const SHORT_WAIT_MAX: Duration = Duration::from_millis(30);
 
 /// Rows of the inbox tried in one go.
 const INBOX_MAX: usize = 1_000;
@@ -63,6 +58,17 @@ enum Outcome {
 
 type Outcomes = Vec<(usize, Outcome)>;
 
+/// Why writing came to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Everything is written or waits in the inbox.
+    AtEnd,
+    /// The journal or a changed schema must be looked at first.
+    CaptureFirst,
+    /// The POS goes first; the rest can be written when it has finished.
+    NotOurTurn,
+}
+
 /// A page, sorted by what can be done about its changes.
 struct Sorted {
     /// To be written.
@@ -76,36 +82,43 @@ struct Sorted {
 impl Agent {
     /// Applies the page that waits.
     pub fn apply(&self) -> Result<Applied, AgentError> {
-        let mut store = self.ready_store()?;
-        self.apply_page(&mut store)
+        loop {
+            let mut store = self.store_in_turn();
+            self.make_ready(&mut store)?;
+            match self.apply_page(&mut store)? {
+                Stop::AtEnd => return Ok(Applied::Done),
+                Stop::CaptureFirst => return Ok(Applied::Busy),
+                Stop::NotOurTurn => {}
+            }
+        }
     }
 
-    pub(crate) fn apply_page(&self, store: &mut StoreSide) -> Result<Applied, AgentError> {
-        let Some(page) = store.page.take() else { return Ok(Applied::Done) };
+    pub(crate) fn apply_page(&self, store: &mut StoreSide) -> Result<Stop, AgentError> {
+        let Some(page) = store.page.take() else { return Ok(Stop::AtEnd) };
         self.close_conflicts(&page.changes)?;
         let Sorted { mut arriving, held, unknown } = self.sort_arrivals(store, page.changes)?;
         let local = (0..held.len()).map(|place| (place, Outcome::Held(Reason::Local, None))).collect();
         self.record_outcomes(store, &held, local, None)?;
         self.faults.point("holds recorded")?;
         match self.write_all(store, &arriving, Some(page.cursor)) {
-            Ok((outcomes, None)) => {
+            Ok((outcomes, Stop::AtEnd, _)) => {
                 self.faults.point("page written")?;
                 self.record_outcomes(store, &arriving, outcomes, Some(page.cursor))?;
                 self.faults.point("page recorded")?;
                 self.inbox_due.store(true, std::sync::atomic::Ordering::Relaxed);
                 if !page.more {
-                    self.caught_up(&store.schema)?;
+                    self.caught_up(&store.schema, page.with_all_own)?;
                 }
-                Ok(Applied::Done)
+                Ok(Stop::AtEnd)
             }
-            Ok((outcomes, Some(stopped_at))) => {
+            Ok((outcomes, stop, stopped_at)) => {
                 let cursor = stopped_at.checked_sub(1).and_then(|last| arriving.get(last)).map(|last| last.change.id);
                 self.record_outcomes(store, &arriving[..stopped_at], outcomes, cursor)?;
                 // The schema may be what stopped it; then a table that was unknown may be known next time.
                 let mut changes: Vec<Incoming> = arriving.drain(stopped_at..).map(|left| left.change).chain(unknown).collect();
                 changes.sort_unstable_by_key(|change| change.id);
                 store.page = Some(crate::pull::Page { changes, ..page });
-                Ok(Applied::Busy)
+                Ok(stop)
             }
             Err(error) => Err(error),
         }
@@ -132,10 +145,10 @@ impl Agent {
             if arriving.is_empty() {
                 continue;
             }
-            let (outcomes, stopped_at) = self.write_all(store, &arriving, None)?;
+            let (outcomes, stop, _) = self.write_all(store, &arriving, None)?;
             self.faults.point("inbox written")?;
             self.record_outcomes(store, &arriving, outcomes, None)?;
-            if stopped_at.is_some() {
+            if stop != Stop::AtEnd {
                 self.inbox_due.store(true, std::sync::atomic::Ordering::Relaxed);
                 return Ok(());
             }
@@ -177,14 +190,15 @@ impl Agent {
         Ok(sorted)
     }
 
-    /// Writes rows in short transactions. Gives back the outcomes, and where it stopped when the POS would not let go.
+    /// Writes rows in short transactions. Gives back the outcomes, and why and before which row it stopped.
     fn write_all(
         &self,
         store: &mut StoreSide,
         arriving: &[Arriving],
         cursor: Option<i64>,
-    ) -> Result<(Outcomes, Option<usize>), AgentError> {
-        let mut conn = open::writer(&self.config.store)?;
+    ) -> Result<(Outcomes, Stop, usize), AgentError> {
+        let mut conn = self.writer()?;
+        self.turns().pause();
         conn.busy_timeout(Duration::ZERO).map_err(|error| self.store_error(error))?;
         let captured = state_marks::get(self.state().conn(), state_marks::CAPTURED_SEQ)?.unwrap_or(0);
         // After a restore nothing is captured before everything is pulled, so the whole journal must be looked through.
@@ -197,9 +211,11 @@ impl Agent {
         let mut held: HashMap<usize, (Reason, Option<String>)> = HashMap::new();
         let kept_out = RefCell::default();
         let mut next = 0;
-        let mut busy = 0;
         loop {
             let progress = cursor.map(|cursor| Progress { cursor, epoch: epoch.as_deref(), waits_from });
+            let work = self.turns().work();
+            self.turns().begin();
+            let began = Instant::now();
             let slice = Slice {
                 store,
                 arriving,
@@ -212,14 +228,16 @@ impl Agent {
                 held: &held,
                 agent: self,
                 kept_out: &kept_out,
+                work,
             };
-            match slice.write(&mut conn).map_err(|error| StoreError::from_sqlite(&self.config.store, error)) {
+            let wrote = slice.write(&mut conn).map_err(|error| StoreError::from_sqlite(&self.config.store, error));
+            self.turns().end(began.elapsed());
+            match wrote {
                 Ok(Wrote::Done { outcomes: new, next: reached, applied: noted }) => {
                     applied = noted;
                     store.applied = Some(noted);
                     outcomes.extend(new);
                     next = reached;
-                    busy = 0;
                     self.faults.point("slice written")?;
                 }
                 Ok(Wrote::MustHold(new)) => {
@@ -231,15 +249,26 @@ impl Agent {
                     held.extend(new);
                     continue;
                 }
-                Ok(Wrote::CaptureFirst) => return Ok((outcomes, Some(next))),
-                Err(error) if error.is_passing() && busy < LOCK_TRIES => busy += 1,
-                Err(error) if error.is_passing() => return Ok((outcomes, Some(next))),
+                Ok(Wrote::CaptureFirst) => return Ok((outcomes, Stop::CaptureFirst, next)),
+                Err(StoreError::Busy) => {
+                    self.turns().met_pos();
+                    return Ok((outcomes, Stop::NotOurTurn, next));
+                }
+                Err(StoreError::SchemaChanged) => return Ok((outcomes, Stop::CaptureFirst, next)),
                 Err(error) => return Err(error.into()),
             }
-            if next >= arriving.len() && busy == 0 {
-                return Ok((outcomes, None));
+            if next >= arriving.len() {
+                return Ok((outcomes, Stop::AtEnd, next));
             }
-            std::thread::sleep(YIELD_MIN * (busy + 1));
+            let asked = Instant::now();
+            loop {
+                let moment = self.turns().moment(asked);
+                match moment {
+                    Moment::Ours => break,
+                    Moment::Wait(wait) if asked.elapsed() + wait <= SHORT_WAIT_MAX => std::thread::sleep(wait),
+                    Moment::Wait(_) => return Ok((outcomes, Stop::NotOurTurn, next)),
+                }
+            }
         }
     }
 
@@ -354,6 +383,8 @@ struct Slice<'a> {
     agent: &'a Agent,
     /// Rows that the filters have kept out since the visit began.
     kept_out: &'a RefCell<HashSet<(String, String)>>,
+    /// Work under the lock before committing.
+    work: Duration,
 }
 
 /// What the store is to say of its progress once the last row is in it.
@@ -390,7 +421,7 @@ impl Slice<'_> {
         let mut next = self.from;
         // One row at least, however slow the machine is.
         while let Some(arriving) = self.arriving.get(next)
-            && (next == self.from || started.elapsed() < LOCK_MAX)
+            && (next == self.from || started.elapsed() < self.work)
         {
             if !self.held.contains_key(&next) {
                 match self.write_row(&tx, arriving, &touched)? {

@@ -9,6 +9,7 @@ use rusqlite::{Connection, Transaction};
 use tillsync_core::change::Operation;
 use tillsync_core::kept;
 use tillsync_core::key::entity_id;
+use tillsync_core::rhythm::Moment;
 use tillsync_core::row::Row;
 use tillsync_core::value::Value;
 use uuid::Uuid;
@@ -76,7 +77,7 @@ enum Visited {
 impl Agent {
     /// Copies the journal to the outbox, once.
     pub fn capture(&self) -> Result<Capture, AgentError> {
-        let mut store = self.store();
+        let mut store = self.store_to_read();
         let visit = match self.visit(&mut store)? {
             Visited::Looked(visit) => visit,
             Visited::Restoring => return Ok(Capture::default()),
@@ -116,7 +117,9 @@ impl Agent {
             if restoring {
                 return Ok(Visited::Restoring);
             }
-            let visit = read_visit(&conn, &store.schema, seq);
+            let readers_block = !open::is_wal(&conn)?;
+            self.turns().readers_block = readers_block;
+            let visit = read_visit(&conn, &store.schema, seq, readers_block);
             conn.execute_batch("COMMIT")?;
             visit.map(Visited::Looked)
         };
@@ -143,14 +146,21 @@ impl Agent {
 
     /// Removes captured entries from the journal. A POS that is writing goes first.
     fn trim(&self, up_to: i64) -> Result<(), AgentError> {
-        let conn = match open::writer(&self.config.store) {
+        if self.turns().moment(Instant::now()) != Moment::Ours {
+            return Ok(());
+        }
+        let conn = match self.writer() {
             Ok(conn) => conn,
             Err(StoreError::Busy) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         conn.busy_timeout(Duration::ZERO).map_err(|error| self.store_error(error))?;
         loop {
-            match journal::trim(&conn, up_to, TRIM_MAX) {
+            self.turns().begin();
+            let began = Instant::now();
+            let trimmed = journal::trim(&conn, up_to, TRIM_MAX);
+            self.turns().end(began.elapsed());
+            match trimmed {
                 Ok(TRIM_MAX) => std::thread::sleep(Duration::from_millis(2)),
                 Ok(_) => return Ok(()),
                 Err(error) => {
@@ -163,7 +173,7 @@ impl Agent {
 
     /// Brings schema, journal and triggers up to date.
     pub(crate) fn install(&self, store: &mut StoreSide) -> Result<install::Installed, AgentError> {
-        let mut conn = open::writer(&self.config.store)?;
+        let mut conn = self.writer()?;
         let wrap = |error| self.store_error(error);
         let mut read = schema::read(&conn, &self.config).map_err(wrap)?;
         let installed = install::install(&mut conn, &mut read, self.config.capture).map_err(wrap)?;
@@ -182,7 +192,7 @@ impl Agent {
             // Rows that were passed over before are fetched again with everything else, and what is known is passed over now.
             marks::set(state.conn(), marks::CURSOR, 0)?;
             // Both cursors go back, or it would look like an apply that was cut off.
-            let conn = open::writer(&self.config.store)?;
+            let conn = self.writer()?;
             store_marks::set(&conn, store_marks::CURSOR, 0).map_err(|error| self.store_error(error))?;
             store.page = None;
             self.pull_anew.store(true, Ordering::Relaxed);
@@ -191,9 +201,8 @@ impl Agent {
     }
 }
 
-fn read_visit(conn: &Connection, schema: &Schema, seq: i64) -> rusqlite::Result<Visit> {
+fn read_visit(conn: &Connection, schema: &Schema, seq: i64, hurry: bool) -> rusqlite::Result<Visit> {
     let started = Instant::now();
-    let hurry = !open::is_wal(conn)?;
     let entries = journal::after(conn, schema, seq, ENTRIES_MAX)?;
     let first_seq = conn.query_row("SELECT min(seq) FROM _tillsync_journal", [], |row| row.get(0))?;
     let mut visit = Visit { looks: Vec::new(), up_to: seq, more: entries.len() == ENTRIES_MAX, counts: Vec::new(), first_seq };

@@ -43,7 +43,7 @@ impl Agent {
             return Err(StoreError::Owned { store: self.config.store.clone(), state_dir }.into());
         }
         tracing::info!(owner, state_dir, is_copy, is_abandoned, "taking over a store");
-        let mut conn = open::writer(&self.config.store)?;
+        let mut conn = self.writer()?;
         install::remove(&mut conn).map_err(|error| self.store_error(error))
     }
 
@@ -98,7 +98,7 @@ impl Agent {
 
     /// The store's own cursor counts changes of the server before.
     fn forget_cursor(&self) -> Result<(), AgentError> {
-        let conn = open::writer(&self.config.store)?;
+        let conn = self.writer()?;
         let recorded = self.recorded()?;
         let forget = || {
             if marks::get::<i64>(&conn, marks::CURSOR)?.is_some() {
@@ -129,7 +129,7 @@ impl Agent {
 
     /// Removes every trace from the store and forgets what was seen of it. The identity at the server is kept.
     pub fn detach(&self) -> Result<(), AgentError> {
-        let mut conn = open::writer(&self.config.store)?;
+        let mut conn = self.writer()?;
         install::remove(&mut conn).map_err(|error| self.store_error(error))?;
         let mut state = self.state();
         let tx = state.write()?;

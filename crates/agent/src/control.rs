@@ -21,6 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::agent::Agent;
+use crate::reconcile::Comparison;
 use crate::runtime::{Outcome, Request};
 use crate::scan::Scan;
 use crate::status::Status;
@@ -71,6 +72,11 @@ pub enum Command {
         /// Believe any number of vanished rows.
         accept_deletes: bool,
     },
+    /// Compare with the server.
+    Compare {
+        /// Put right what differs.
+        repair: bool,
+    },
     /// Stop.
     Stop,
 }
@@ -88,6 +94,8 @@ pub enum Answer {
     },
     /// What the scan found.
     Scanned(Scan),
+    /// What the comparison with the server found.
+    Compared(Box<Comparison>),
     /// The config that the agent works with.
     Config {
         /// [`config_print`] of it.
@@ -187,6 +195,14 @@ async fn answer(command: Command, agent: &Arc<Agent>, requests: &mpsc::Sender<Re
         Command::Config => return Answer::Config { print: config_print(&agent.config) },
         Command::Scan { accept_deletes } => {
             let answer = on_thread(agent, move |agent| agent.scan(accept_deletes).map(Answer::Scanned)).await;
+            let _ = requests.send(Request::Look).await;
+            return answer;
+        }
+        Command::Compare { repair } => {
+            let answer = match agent.reconcile(repair).await {
+                Ok(comparison) => Answer::Compared(Box::new(comparison)),
+                Err(error) => Answer::Failed(error.problem()),
+            };
             let _ = requests.send(Request::Look).await;
             return answer;
         }

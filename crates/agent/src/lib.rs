@@ -19,6 +19,7 @@ pub mod logs;
 pub mod memory;
 pub mod pull;
 pub mod push;
+pub mod reconcile;
 pub mod recover;
 pub mod remote;
 pub mod resolve;

@@ -1,5 +1,7 @@
 //! Pull: server → a page in memory. The page reaches the store by apply; until then only the server has it, which is enough.
 
+use std::sync::atomic::Ordering;
+
 use tillsync_core::sync::{Pulled, Trouble};
 
 use crate::agent::{Agent, AgentError};
@@ -16,6 +18,8 @@ pub struct Page {
     pub cursor: i64,
     /// Whether the server had more.
     pub more: bool,
+    /// When it was asked for, the server had everything of this register's own and was to send that, too.
+    pub with_all_own: bool,
 }
 
 impl Agent {
@@ -25,6 +29,7 @@ impl Agent {
             return Ok(Pulled::Trouble(Trouble::Unauthorized("this register is not enrolled".to_owned())));
         };
         let own = self.is_restoring()?;
+        let with_all_own = own && self.has_sent_all()?;
         let query = PullQuery { cursor, exclude_own: !own, entities: self.subscription()?, wait_ms };
         let reply = self.remote.pull(&device_id, query).await;
         self.faults.point("page pulled")?;
@@ -32,7 +37,7 @@ impl Agent {
             PullReply::Trouble(trouble) => Ok(Pulled::Trouble(trouble)),
             PullReply::Page(page, heard) => tokio::task::block_in_place(|| {
                 self.hear(&heard)?;
-                self.take_page(page, cursor, own)
+                self.take_page(page, cursor, own, with_all_own)
             }),
         }
     }
@@ -56,7 +61,7 @@ impl Agent {
         Ok(marks::get(self.state().conn(), marks::PULL_OWN)?.unwrap_or(false))
     }
 
-    fn take_page(&self, mut page: PulledPage, asked_from: i64, with_own: bool) -> Result<Pulled, AgentError> {
+    fn take_page(&self, mut page: PulledPage, asked_from: i64, with_own: bool, with_all_own: bool) -> Result<Pulled, AgentError> {
         let mut store = self.ready_store()?;
         for change in &mut page.changes {
             if let Some(table) = store.schema.with_entity(&change.entity) {
@@ -78,21 +83,16 @@ impl Agent {
             self.server_was_reset(&mut store, page.epoch.as_deref(), page.head.unwrap_or(0))?;
             return Ok(Pulled::Interrupted);
         }
-        self.note_progress(&page, &store.schema)?;
+        self.note_progress(&page, &store.schema, with_all_own)?;
         if page.changes.is_empty() && page.cursor == asked_from {
             return Ok(Pulled::Nothing);
         }
         let more = page.more;
-        let empty = page.changes.is_empty();
-        store.page = Some(Page { changes: page.changes, cursor: page.cursor, more });
-        if empty && !more {
-            // Only the cursor moved, past this register's own changes.
-            return self.apply_page(&mut store).map(|_| Pulled::Nothing);
-        }
+        store.page = Some(Page { changes: page.changes, cursor: page.cursor, more, with_all_own });
         Ok(Pulled::Page { more })
     }
 
-    fn note_progress(&self, page: &PulledPage, schema: &Schema) -> Result<(), AgentError> {
+    fn note_progress(&self, page: &PulledPage, schema: &Schema, with_all_own: bool) -> Result<(), AgentError> {
         let state = self.state();
         if let Some(head) = page.head {
             marks::set(state.conn(), marks::HEAD, head)?;
@@ -101,17 +101,25 @@ impl Agent {
             marks::set(state.conn(), marks::EPOCH, epoch)?;
         }
         drop(state);
-        if page.changes.is_empty() && !page.more { self.caught_up(schema) } else { Ok(()) }
+        if page.changes.is_empty() && !page.more { self.caught_up(schema, with_all_own) } else { Ok(()) }
     }
 
-    /// Everything that the server had is in the store or in the inbox.
-    pub(crate) fn caught_up(&self, schema: &Schema) -> Result<(), AgentError> {
-        if self.is_restoring()? && !self.select(schema, 1)?.is_empty() {
-            // What a restored register has yet to send is missing in its store, too; it comes back once the server has it.
+    /// Everything that the server had is in the store or in the inbox. What a restored register had yet to send is missing there
+    /// and in its store alike, so that only a pull that began after it was sent brings all of it back.
+    pub(crate) fn caught_up(&self, schema: &Schema, with_all_own: bool) -> Result<(), AgentError> {
+        if self.is_restoring()? && !with_all_own {
+            if self.select(schema, 1)?.is_empty() {
+                self.pull_anew.store(true, Ordering::Relaxed);
+            }
             return Ok(());
         }
         let state = self.state();
         marks::set(state.conn(), marks::CAUGHT_UP, true)?;
         Ok(marks::clear(state.conn(), marks::PULL_OWN)?)
+    }
+
+    fn has_sent_all(&self) -> Result<bool, AgentError> {
+        let schema = tokio::task::block_in_place(|| self.ready_store().map(|store| store.schema.clone()))?;
+        Ok(self.select(&schema, 1)?.is_empty())
     }
 }

@@ -56,13 +56,19 @@ impl Agent {
     /// an unknown table would be passed over. And the state knows which rows of the store the server wrote.
     pub(crate) fn ready_store(&self) -> Result<MutexGuard<'_, StoreSide>, AgentError> {
         let mut store = self.store();
+        self.make_ready(&mut store)?;
+        Ok(store)
+    }
+
+    /// Does what makes a store's side a ready one.
+    pub(crate) fn make_ready(&self, store: &mut StoreSide) -> Result<(), AgentError> {
         if store.schema.version == 0 {
-            self.recover_schema(&mut store)?;
+            self.recover_schema(store)?;
         }
         if store.applied != Some(self.recorded()?) {
-            self.learn_applied(&mut store)?;
+            self.learn_applied(store)?;
         }
-        Ok(store)
+        Ok(())
     }
 
     /// Gets over a finding.
@@ -137,7 +143,7 @@ impl Agent {
         let recorded = self.recorded()?;
         let first_time = incarnation.is_none();
         let incarnation = incarnation.unwrap_or_else(|| Uuid::new_v4().to_string());
-        let conn = open::writer(&self.config.store)?;
+        let conn = self.writer()?;
         let write = || {
             conn.execute_batch("BEGIN IMMEDIATE")?;
             journal::lift(&conn, captured)?;
@@ -165,7 +171,7 @@ impl Agent {
     /// The store went back in time. What the server wrote since is pulled again, this register's own changes included; until that
     /// is done nothing is captured, and then every row is compared.
     fn recover_restored(&self, store: &mut StoreSide) -> Result<(), AgentError> {
-        let conn = open::writer(&self.config.store)?;
+        let conn = self.writer()?;
         let wrap = |error| self.store_error(error);
         let owner: Option<String> = marks::get(&conn, marks::OWNER).map_err(wrap)?;
         let (mine, captured, epoch) = {
@@ -217,12 +223,14 @@ impl Agent {
         };
         write().map_err(wrap)?;
         store.applied = Some(recorded);
+        // A pull that waits at the server asked for other registers' changes alone, and from a later cursor.
+        self.pull_anew.store(true, Ordering::Relaxed);
         self.notice(&Problem::store_restored())
     }
 
     /// The server counts anew: everything is compared with it again, and what it had confirmed since is sent again.
     pub(crate) fn server_was_reset(&self, store: &mut StoreSide, epoch: Option<&str>, head: i64) -> Result<(), AgentError> {
-        let conn = open::writer(&self.config.store)?;
+        let conn = self.writer()?;
         {
             let mut state = self.state();
             let tx = state.write()?;

@@ -1,7 +1,7 @@
 //! The loop: asks the sync machine what is next, carries it out, and reports what came of it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tillsync_core::config::Capture as CaptureMode;
@@ -101,6 +101,8 @@ pub struct Runtime {
     /// Effects report here; there are never more than three in flight.
     done_sender: mpsc::UnboundedSender<Done>,
     in_flight: u32,
+    /// The daily look goes on.
+    looking: Arc<AtomicBool>,
     /// When work was last done whose memory has not been given back yet.
     worked: Option<Instant>,
     interrupt: Arc<Notify>,
@@ -129,6 +131,7 @@ impl Runtime {
             done,
             done_sender,
             in_flight: 0,
+            looking: Arc::default(),
             worked: None,
             interrupt: Arc::new(Notify::new()),
             waiters: Vec::new(),
@@ -203,8 +206,25 @@ impl Runtime {
         next.map_or(idle_max, |next| Duration::from_millis((next - ticks_ms()).max(0) as u64).min(idle_max))
     }
 
+    /// Once a day everything is compared.
+    fn look_if_due(&self) {
+        let is_free = self.in_flight <= 1 && self.sync.failures() == 0 && self.sync.paused().is_none();
+        if !is_free || !self.agent.daily_look_is_due().unwrap_or(false) || self.looking.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (agent, hints, looking) = (Arc::clone(&self.agent), self.hint_sender.clone(), Arc::clone(&self.looking));
+        tokio::spawn(async move {
+            if let Err(error) = agent.daily_look().await {
+                tracing::warn!(%error, "the daily look is put off");
+            }
+            looking.store(false, Ordering::Relaxed);
+            let _ = hints.send(Event::Asked).await;
+        });
+    }
+
     /// After some work and then some rest, memory goes back to the system.
     fn tidy_up(&mut self) {
+        self.look_if_due();
         if self.worked.is_some_and(|since| since.elapsed() >= REST) {
             self.worked = None;
             crate::memory::give_back();

@@ -1,6 +1,8 @@
 //! Scan: the store against the shadow, row by row. It finds what no trigger saw, after a rebuilt table, a lost journal or a restored
 //! file, and for stores without triggers it is the capture.
 
+use std::time::Instant;
+
 use rusqlite::Connection;
 use tillsync_core::key::{entity_id, parse_entity_id};
 
@@ -33,11 +35,16 @@ pub struct Scan {
 impl Agent {
     /// Compares every table. `accept_deletes` believes any number of vanished rows.
     pub fn scan(&self, accept_deletes: bool) -> Result<Scan, AgentError> {
+        self.scan_at(accept_deletes, None)
+    }
+
+    /// The same, resting `rest_per_work` times as long as it works.
+    pub(crate) fn scan_at(&self, accept_deletes: bool, rest_per_work: Option<u32>) -> Result<Scan, AgentError> {
         let mut tables = self.ready_store()?.schema.tables.clone();
         tables.retain(|table| table.direction.pushes());
         let mut scan = Scan::default();
         for table in tables.iter().filter(|table| self.is_uploaded(&table.name)) {
-            self.scan_rows(table, &mut scan)?;
+            self.scan_rows(table, rest_per_work, &mut scan)?;
         }
         for table in tables.iter().rev().filter(|table| self.is_uploaded(&table.name)) {
             self.scan_vanished(table, accept_deletes, &mut scan)?;
@@ -54,10 +61,12 @@ impl Agent {
         upload::get(self.state().conn(), table).ok().flatten().is_some_and(|progress| progress.finished)
     }
 
-    fn scan_rows(&self, table: &Table, scan: &mut Scan) -> Result<(), AgentError> {
+    fn scan_rows(&self, table: &Table, rest_per_work: Option<u32>, scan: &mut Scan) -> Result<(), AgentError> {
         let mut after = None;
         loop {
-            let store = self.ready_store()?;
+            let began = Instant::now();
+            let mut store = self.store_to_read();
+            self.make_ready(&mut store)?;
             let conn = open::reader(&self.config.store)?;
             let mut found =
                 rows::read_after(&conn, table, after.as_deref(), ROWS_PER_VISIT).map_err(|error| self.store_error(error))?;
@@ -78,6 +87,10 @@ impl Agent {
             scan.added += self.record_scan(&store, &looks)?;
             if last_visit {
                 return Ok(());
+            }
+            drop(store);
+            if let Some(times) = rest_per_work {
+                std::thread::sleep(began.elapsed() * times);
             }
         }
     }
@@ -114,10 +127,11 @@ impl Agent {
             let keys = shadow::keys_after(self.state().conn(), entity, after.as_deref(), ROWS_PER_VISIT)?;
             let Some(last) = keys.last() else { return Ok(()) };
             after = Some(last.clone());
+            let store = self.store_to_read();
             let conn = open::reader(&self.config.store)?;
             let gone = keys.into_iter().filter_map(|key| vanished(&conn, table, key).transpose());
             let looks: Vec<Look> = gone.collect::<Result<_, _>>().map_err(|error| self.store_error(error))?;
-            drop(conn);
+            drop((conn, store));
             for look in looks {
                 each(vec![look])?;
             }

@@ -1,6 +1,7 @@
 //! What the agent is doing, gathered from state and store; the sentence is made in the core.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tillsync_core::problem::Problem;
@@ -15,6 +16,9 @@ use crate::store::{journal, marks as store_marks, open, schema};
 
 /// What has passed by itself is told for a day; longer would cry wolf.
 const NOTICE_SHOWN_MS: i64 = 86_400_000;
+
+/// A status that looks at the store lets the POS go first, but people do not wait longer than this.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The answer of `tillsync status --json`. Times are Unix milliseconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -149,6 +153,7 @@ impl Agent {
             (marks::get(state.conn(), marks::CAPTURED_SEQ).ok().flatten().unwrap_or(0), incarnation)
         };
         let look = || -> Result<StoreLook, AgentError> {
+            self.wait_to_read(PATIENCE);
             let conn = open::reader(&self.config.store)?;
             let wrap = |error| self.store_error(error);
             let schema = schema::read(&conn, &self.config).map_err(wrap)?;

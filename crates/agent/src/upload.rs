@@ -22,6 +22,9 @@ use crate::store::{open, rows};
 /// The position of a table whose rows with NULL in the key were sent too.
 const NULL_KEYS: &str = "[]";
 
+/// Rows read at a time where readers get in the POS's way: about 1 ms of reading.
+const ROWS_PER_SHORT_VISIT: usize = 200;
+
 /// Rows with NULL in the key that a table may have; more cannot be told apart anyway.
 const NULL_KEY_ROWS_MAX: usize = 1_000;
 
@@ -78,7 +81,10 @@ impl Agent {
         position: Option<&str>,
         rows_max: usize,
     ) -> Result<Option<(Upload, Vec<Outgoing>)>, AgentError> {
-        let store = self.ready_store()?;
+        let readers_block = self.turns().readers_block;
+        let rows_max = if readers_block { rows_max.min(ROWS_PER_SHORT_VISIT) } else { rows_max };
+        let mut store = self.store_to_read();
+        self.make_ready(&mut store)?;
         let stretch = self.read_stretch(table, position, rows_max)?;
         let mut state = self.state();
         let tx = state.write()?;

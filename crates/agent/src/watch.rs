@@ -1,12 +1,15 @@
 //! Hints: the store's files changed, the network may be back. A hint only brings a look forward; the timer is the truth.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use notify::event::ModifyKind;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tillsync_core::sync::Event;
 use tokio::sync::mpsc;
+
+use crate::agent::Agent;
 
 /// A commit touches several files; this long after the first touch they count as one.
 const DEBOUNCE: Duration = Duration::from_millis(8);
@@ -22,11 +25,12 @@ pub struct Watch {
 }
 
 /// Watches the store's folder and the network, and sends hints.
-pub fn watch(store: &Path, events: &mpsc::Sender<Event>) -> Watch {
-    Watch { _store: watch_store(store, events.clone()), _network: watch_network(events.clone()) }
+pub fn watch(agent: &Arc<Agent>, events: &mpsc::Sender<Event>) -> Watch {
+    Watch { _store: watch_store(Arc::clone(agent), events.clone()), _network: watch_network(events.clone()) }
 }
 
-fn watch_store(store: &Path, events: mpsc::Sender<Event>) -> Option<RecommendedWatcher> {
+fn watch_store(agent: Arc<Agent>, events: mpsc::Sender<Event>) -> Option<RecommendedWatcher> {
+    let store = agent.config.store.clone();
     // One pending touch is enough: it stands for all that came before it is looked at.
     let (touched, mut touches) = mpsc::channel::<()>(1);
     let name = store.file_name()?.to_owned();
@@ -41,6 +45,7 @@ fn watch_store(store: &Path, events: mpsc::Sender<Event>) -> Option<RecommendedW
             && !matches!(event.kind, EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(_)))
             && event.paths.iter().any(|path| is_ours(path))
         {
+            agent.turns().touched();
             let _ = touched.try_send(());
         }
     };

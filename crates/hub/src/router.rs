@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::{CompressionLayer, Predicate, predicate::SizeAbove};
 use tower_http::decompression::RequestDecompressionLayer;
 
-use crate::endpoints::{admin, conflicts, health, pull, push, register, status};
+use crate::endpoints::{admin, conflicts, health, pull, push, register, snapshot, status};
 use crate::hub::{Hub, Options};
 use crate::refusal::Refusal;
 
@@ -43,6 +43,8 @@ fn routes() -> Router<Hub> {
         .route("/sync/register", post(register::register))
         .route("/sync/push", post(push::push))
         .route("/sync/pull", post(pull::pull))
+        .route("/sync/snapshot", post(snapshot::snapshot))
+        .route("/sync/digest", post(snapshot::digest))
         .route("/sync/status", get(status::status))
         .route("/sync/conflicts", get(conflicts::list))
         .route("/sync/conflicts/{id}/resolve", post(conflicts::resolve))

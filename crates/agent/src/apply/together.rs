@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -9,7 +10,7 @@ use crate::agent::{Agent, AgentError, StoreSide};
 use crate::apply::{Arriving, INBOX_MAX, JOURNAL_MAX, Outcome, Outcomes, Slice, from_inbox};
 use crate::state::inbox::{self, Reason};
 use crate::state::marks;
-use crate::store::{StoreError, open, rows};
+use crate::store::{StoreError, rows};
 
 /// Rows that are tried together when each alone is refused; swaps are of two rows, or of a list that was put in another order.
 const TOGETHER_MAX: usize = 100;
@@ -30,7 +31,7 @@ impl Agent {
         let mut arriving = self.sort_arrivals(store, refused.map(from_inbox).collect())?.arriving;
         let captured = marks::get(self.state().conn(), marks::CAPTURED_SEQ)?.unwrap_or(0);
         while arriving.len() > 1 {
-            let mut conn = open::writer(&self.config.store)?;
+            let mut conn = self.writer()?;
             let none = HashMap::new();
             let kept_out = RefCell::default();
             let recorded = self.recorded()?;
@@ -46,6 +47,7 @@ impl Agent {
                 held: &none,
                 agent: self,
                 kept_out: &kept_out,
+                work: Duration::ZERO,
             };
             match slice.write_together(&mut conn).map_err(|error| StoreError::from_sqlite(&self.config.store, error)) {
                 Ok(Together::Written(outcomes, applied)) => {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use tillsync_core::problem::Problem;
 use tillsync_core::problem::Severity;
 
@@ -12,6 +12,7 @@ use crate::cli::context::Context;
 use crate::cli::say::say;
 use crate::control::{Answer, Command};
 use crate::logs;
+use crate::reconcile::{Comparison, Kind};
 use crate::remote::{PullQuery, PullReply};
 use crate::scan::Scan;
 use crate::state::{marks, outbox};
@@ -145,6 +146,77 @@ pub fn verify(context: &Context, accept_deletes: bool) -> anyhow::Result<ExitCod
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a person sees of the differences before the rest is counted.
+const SHOWN_MAX: usize = 20;
+
+pub fn verify_against_server(context: &Context, repair: bool, json: bool) -> anyhow::Result<ExitCode> {
+    let comparison = match context.ask(&Command::Compare { repair })? {
+        Some(Answer::Compared(comparison)) => *comparison,
+        Some(Answer::Failed(problem)) => bail!("{} {}", problem.text, problem.action),
+        Some(_) => bail!("the running agent gave another answer than asked for"),
+        None => compare_here(context, repair)?,
+    };
+    if json {
+        say!("{}", serde_json::to_string_pretty(&comparison)?)?;
+    } else {
+        print_comparison(&comparison, repair)?;
+    }
+    Ok(if comparison.count > comparison.repaired { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn compare_here(context: &Context, repair: bool) -> anyhow::Result<Comparison> {
+    let Some(_lock) = context.lock()? else { bail!("another process uses the state folder; try again in a moment") };
+    let agent = context.agent()?;
+    agent.claim(Claim::Own)?;
+    while agent.capture()?.more {}
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(agent.reconcile(repair)).map_err(|error| {
+        let problem = error.problem();
+        anyhow!("{} {}", problem.text, problem.action)
+    })
+}
+
+fn print_comparison(comparison: &Comparison, repair: bool) -> anyhow::Result<()> {
+    for table in &comparison.tables {
+        let verdict = match table.differences {
+            0 if table.here == table.server => "the same".to_owned(),
+            0 => "the same but for what is on its way".to_owned(),
+            1 => "1 row differs".to_owned(),
+            many => format!("{many} rows differ"),
+        };
+        say!(
+            "{}: {} rows here ({:016x}), {} at the server ({:016x}): {verdict}",
+            table.table,
+            table.here.rows,
+            table.here.hash,
+            table.server.rows,
+            table.server.hash,
+        )?;
+    }
+    for difference in comparison.differences.iter().take(SHOWN_MAX) {
+        let how = match difference.kind {
+            Kind::MissingHere => "only at the server",
+            Kind::MissingThere => "only here",
+            Kind::OlderHere => "newer at the server",
+            Kind::OlderThere => "newer here",
+        };
+        say!("  {} {}: {how}", difference.table, difference.key)?;
+    }
+    let shown = comparison.differences.len().min(SHOWN_MAX) as u64;
+    if comparison.count > shown {
+        say!("  and {} more; --json lists them", comparison.count - shown)?;
+    }
+    if comparison.unsettled > 0 {
+        say!("{} rows are on their way, or wait for a person", comparison.unsettled)?;
+    }
+    match (comparison.count, repair) {
+        (0, _) => say!("register and server hold the same")?,
+        (count, true) => say!("{count} rows are fetched or sent again; `tillsync sync` waits until that is done")?,
+        (_, false) => say!("`tillsync verify --against-server --repair` puts that right; the daily look does it by itself")?,
+    }
+    Ok(())
 }
 
 fn scan_here(context: &Context, accept_deletes: bool) -> anyhow::Result<Scan> {

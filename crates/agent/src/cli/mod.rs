@@ -66,11 +66,20 @@ enum Command {
     },
     /// End a pause
     Resume,
-    /// Compare the store with what was last seen, row by row
+    /// Compare the store with what was last seen, row by row, or what was seen with the server
     Verify {
         /// Turn any number of vanished rows into deletes
         #[arg(long)]
         accept_deletes: bool,
+        /// Compare counts and hashes with the server, down to the row where they differ
+        #[arg(long, conflicts_with = "accept_deletes")]
+        against_server: bool,
+        /// Fetch and send again what differs
+        #[arg(long, requires = "against_server")]
+        repair: bool,
+        /// Print JSON
+        #[arg(long, requires = "against_server")]
+        json: bool,
     },
     /// Check everything and say what to do
     Doctor,
@@ -343,7 +352,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Conflicts(args) => conflicts::list(&context, &args),
         Command::Pause { period } => run::pause(&context, period.as_deref()),
         Command::Resume => run::resume(&context),
-        Command::Verify { accept_deletes } => doctor::verify(&context, accept_deletes),
+        Command::Verify { against_server: true, repair, json, .. } => doctor::verify_against_server(&context, repair, json),
+        Command::Verify { accept_deletes, .. } => doctor::verify(&context, accept_deletes),
         Command::Doctor => doctor::doctor(&context),
         Command::Detach { force } => doctor::detach(&context, force),
         Command::Logs { lines, path } => show::logs(&context, lines, path),

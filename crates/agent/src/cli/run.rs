@@ -78,7 +78,7 @@ fn reload(context: &Context) -> Option<Context> {
 async fn serve(agent: Arc<Agent>) -> anyhow::Result<End> {
     let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
     let lane = Runtime::new(Arc::clone(&agent), true);
-    let _watch = watch::watch(&agent.config.store, &lane.hints());
+    let _watch = watch::watch(&agent, &lane.hints());
     let control = tokio::spawn(control::serve(Arc::clone(&agent), requests.clone()));
     let stop = requests.clone();
     let signals = tokio::spawn(async move {

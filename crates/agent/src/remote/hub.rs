@@ -9,6 +9,7 @@ use tillsync_core::wire::hub::{
     ConflictsResponse, PULL_LIMIT_MAX, PullRequest, PullResponse, PushChange, PushError, PushRequest, PushResponse, PushResult,
     RegisterRequest, RegisterResponse, ResolveRequest, ResolveResponse,
 };
+use tillsync_core::wire::snapshot::{DigestRequest, SnapshotRequest};
 
 use crate::clock::Heard;
 use crate::credentials::Key;
@@ -147,6 +148,23 @@ pub fn encode_conflicts(after: i64) -> Request {
 /// A page of the conflict log; `None` when it is none.
 pub fn decode_conflicts(response: &Response) -> Option<ConflictsResponse> {
     serde_json::from_slice(&response.body).ok().filter(|page: &ConflictsResponse| response.status == 200 && page.success)
+}
+
+/// `POST /sync/digest`.
+pub fn encode_digest(entity_type: Option<&str>, buckets: Option<&[u32]>) -> Request {
+    let request = DigestRequest {
+        entity_type: entity_type.map(str::to_owned),
+        buckets: buckets.map(<[u32]>::to_vec),
+        ..DigestRequest::default()
+    };
+    Request::new("/sync/digest", serde_json::to_vec(&request).expect("a digest request encodes"))
+}
+
+/// `POST /sync/snapshot` for some rows.
+pub fn encode_rows(entity_type: &str, ids: &[String]) -> Request {
+    let request =
+        SnapshotRequest { entity_type: entity_type.to_owned(), entity_ids: Some(ids.to_vec()), ..SnapshotRequest::default() };
+    Request::new("/sync/snapshot", serde_json::to_vec(&request).expect("a snapshot request encodes"))
 }
 
 #[cfg(test)]

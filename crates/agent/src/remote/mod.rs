@@ -8,10 +8,12 @@ pub mod transport;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use serde::de::DeserializeOwned;
 use tillsync_core::change::{Operation, Verdict};
 use tillsync_core::policy::Policies;
 use tillsync_core::sync::Trouble;
 use tillsync_core::wire::hub::{Conflict, ConflictsResponse, ResolveRequest, ResolveResponse};
+use tillsync_core::wire::snapshot::{DigestResponse, SnapshotResponse};
 use uuid::Uuid;
 
 use crate::clock::Heard;
@@ -296,6 +298,30 @@ impl Remote {
         match http::understand(Ok(response)) {
             Ok(_) => Refusal::Trouble(Trouble::NotTheServer("the answer cannot be understood".to_owned())),
             Err(refusal) => refusal,
+        }
+    }
+
+    /// Asks for digests: of every entity, of an entity's buckets, or for the rows in some buckets.
+    pub async fn digest(
+        &self,
+        device_id: &str,
+        entity_type: Option<&str>,
+        buckets: Option<&[u32]>,
+    ) -> Result<DigestResponse, Trouble> {
+        self.ask(device_id, hub::encode_digest(entity_type, buckets)).await
+    }
+
+    /// Asks for some rows as they are now.
+    pub async fn rows(&self, device_id: &str, entity_type: &str, ids: &[String]) -> Result<SnapshotResponse, Trouble> {
+        self.ask(device_id, hub::encode_rows(entity_type, ids)).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, device_id: &str, request: transport::Request) -> Result<T, Trouble> {
+        match self.send(device_id, request).await {
+            Ok(body) => serde_json::from_slice(&body)
+                .map_err(|error| Trouble::NotTheServer(format!("the answer cannot be understood: {error}"))),
+            Err(Refusal::Request(why)) => Err(Trouble::NotTheServer(why)),
+            Err(Refusal::Trouble(trouble)) => Err(trouble),
         }
     }
 

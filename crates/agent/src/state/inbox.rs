@@ -116,6 +116,12 @@ pub fn oldest(conn: &Connection) -> Result<Option<i64>> {
     conn.prepare_cached("SELECT min(change_id) FROM inbox")?.query_row([], |row| row.get(0))
 }
 
+/// Whether a row of at least this version waits.
+pub fn holds(conn: &Connection, entity: &str, key: &str, version: i64) -> Result<bool> {
+    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM inbox WHERE entity = ?1 AND key = ?2 AND change_id >= ?3)")?
+        .query_row((entity, key, version), |row| row.get(0))
+}
+
 /// Lets go of a row up to a version.
 pub fn release(conn: &Connection, entity: &str, key: &str, up_to: i64) -> Result<()> {
     conn.prepare_cached("DELETE FROM inbox WHERE entity = ?1 AND key = ?2 AND change_id <= ?3")?.execute((entity, key, up_to))?;

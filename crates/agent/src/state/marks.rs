@@ -35,6 +35,8 @@ pub const PULL_OWN: &str = "pull_own";
 pub const SCAN_DUE: &str = "scan_due";
 /// So many rows of the shadow were not in the store at the last scan, too many to believe that they were deleted.
 pub const VANISHED: &str = "vanished";
+/// When the register was last compared with the server, Unix milliseconds.
+pub const RECONCILED_MS: &str = "reconciled_ms";
 /// When everything was last in step, Unix milliseconds.
 pub const LAST_SYNC_MS: &str = "last_sync_ms";
 /// Since when the server is not reached; absent while it is.

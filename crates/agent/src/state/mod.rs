@@ -3,6 +3,7 @@
 //! WAL with `synchronous=FULL`: what the outbox holds survives a power cut. Migrations are frozen and additive.
 
 pub mod conflicts;
+pub mod digest;
 pub mod inbox;
 pub mod marks;
 pub mod outbox;
@@ -28,6 +29,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(shadow::ADD_BASES),
     M::up(outbox::ADD_BEFORE),
     M::up(conflicts::CREATE),
+    M::up(digest::CREATE),
 ];
 
 /// What can be wrong with the state.
@@ -87,6 +89,7 @@ impl State {
         conn.pragma_update(None, "journal_mode", "WAL")?;
         conn.pragma_update(None, "synchronous", "FULL")?;
         conn.set_prepared_statement_cache_capacity(64);
+        digest::add_functions(&conn)?;
         Migrations::from_slice(MIGRATIONS).to_latest(&mut conn).map_err(|error| match error {
             rusqlite_migration::Error::MigrationDefinition(_) => StateError::Newer,
             rusqlite_migration::Error::RusqliteError { err, .. } => err.into(),

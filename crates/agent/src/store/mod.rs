@@ -8,5 +8,6 @@ pub mod open;
 pub mod rows;
 pub mod schema;
 pub mod settings;
+pub mod turns;
 
 pub use open::StoreError;

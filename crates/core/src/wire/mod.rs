@@ -1,3 +1,4 @@
 //! Messages as they travel, one module per family of endpoints.
 
 pub mod hub;
+pub mod snapshot;

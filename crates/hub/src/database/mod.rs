@@ -7,12 +7,13 @@ mod sqlite;
 
 use tillsync_core::config::Role;
 use tillsync_core::wire::hub::Stats;
+use tillsync_core::wire::snapshot::{BucketDigest, EntityDigest, RowVersion};
 use tokio::sync::watch;
 
 pub use error::{DatabaseError, OpenError};
 pub use model::{
-    Access, Batch, BatchOutcome, ConflictPage, ConflictQuery, ConflictStatus, Page, PageQuery, Permission, Progress, Registration,
-    RegistrationOutcome, Resolve, ResolveOutcome, Resolved,
+    Access, Batch, BatchOutcome, Compared, ConflictPage, ConflictQuery, ConflictStatus, Page, PageQuery, Permission, Place,
+    Progress, Registration, RegistrationOutcome, Resolve, ResolveOutcome, Resolved, Snapshot, SnapshotQuery, Wanted,
 };
 pub use sqlite::Sqlite;
 
@@ -127,6 +128,34 @@ impl Database {
     pub async fn page(&self, query: PageQuery) -> Result<Page, DatabaseError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.page(query).await,
+        }
+    }
+
+    /// Reads rows as they are now.
+    pub async fn snapshot(&self, query: SnapshotQuery) -> Result<Snapshot, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.snapshot(query).await,
+        }
+    }
+
+    /// The digest of every entity that has rows.
+    pub async fn entity_digests(&self) -> Result<Compared<EntityDigest>, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.entity_digests().await,
+        }
+    }
+
+    /// The digest of every bucket of an entity that has rows.
+    pub async fn bucket_digests(&self, entity_type: String) -> Result<Compared<BucketDigest>, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.bucket_digests(entity_type).await,
+        }
+    }
+
+    /// The rows of some buckets of an entity, deleted ones left out.
+    pub async fn rows_in_buckets(&self, entity_type: String, buckets: Vec<u32>) -> Result<Compared<RowVersion>, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.rows_in_buckets(entity_type, buckets).await,
         }
     }
 

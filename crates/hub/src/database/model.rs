@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use tillsync_core::policy::Policies;
 use tillsync_core::row::Row;
 use tillsync_core::wire::hub::{Conflict, Device, PullChange, PushChange, PushResult, RegisterRequest, Resolution};
+use tillsync_core::wire::snapshot::SnapshotRow;
 
 use crate::key::KeyHash;
 
@@ -190,4 +191,49 @@ pub enum ResolveOutcome {
     NotAllowed,
     /// There is no such conflict.
     Unknown,
+}
+
+/// Where the log stood when something was read.
+#[derive(Clone, Copy)]
+pub struct Place {
+    /// The largest change id.
+    pub head: i64,
+    /// Deletes up to this change id may be forgotten.
+    pub pruned_through: i64,
+}
+
+/// Which rows of an entity are wanted as they are now.
+pub struct SnapshotQuery {
+    /// The kind of rows.
+    pub entity_type: String,
+    /// Which.
+    pub wanted: Wanted,
+    /// At most this many of a page.
+    pub limit: usize,
+}
+
+/// A page of rows, or some by name.
+pub enum Wanted {
+    /// The ones after this id; all from the start when `None`.
+    After(Option<String>),
+    /// Just these, deleted ones included.
+    These(Vec<String>),
+}
+
+/// Rows as they are now.
+pub struct Snapshot {
+    /// In the order of their ids, or as asked for.
+    pub rows: Vec<SnapshotRow>,
+    /// Whether there are more.
+    pub has_more: bool,
+    /// Where the log stood.
+    pub place: Place,
+}
+
+/// What there is to compare with.
+pub struct Compared<T> {
+    /// What was asked for.
+    pub found: Vec<T>,
+    /// Where the log stood.
+    pub place: Place,
 }

@@ -6,6 +6,7 @@ pub(crate) mod register;
 pub(crate) mod conflicts;
 pub(crate) mod pull;
 pub(crate) mod push;
+pub(crate) mod snapshot;
 pub(crate) mod status;
 
 pub(crate) mod admin;

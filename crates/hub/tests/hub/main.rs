@@ -10,4 +10,5 @@ mod process;
 mod pulling;
 mod pushing;
 mod registering;
+mod snapshots;
 mod workflow;

@@ -57,7 +57,9 @@ impl Register {
         let state = State::open(&self.config.state_dir).unwrap();
         // The line knows the key; the agent only has to have one.
         let remote = Remote::new(Box::new(self.line.clone()), Credentials::given(Key::from("key".to_owned())));
-        Agent::new(self.config.clone(), state, remote)
+        let agent = Agent::new(self.config.clone(), state, remote);
+        agent.never_wait();
+        agent
     }
 
     /// The agent ends at the n-th step from now on.

@@ -1,6 +1,7 @@
 //! Stories with real processes and real files: what a shop lives through, told by `tillsync` and `tillsync-hub` alone.
 
 mod commands;
+mod comparing;
 mod conflicts;
 mod errors;
 mod keychain;

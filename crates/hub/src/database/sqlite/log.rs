@@ -186,9 +186,9 @@ pub(super) fn append(tx: &Transaction, entry: &Entry) -> rusqlite::Result<i64> {
         writer.manager,
         entry.resolves,
     ])?;
-    let sql = "INSERT INTO rows (entity_type, entity_id, version, deleted) VALUES (?1, ?2, ?3, ?4)
+    let sql = "INSERT INTO rows (entity_type, entity_id, version, deleted, bucket) VALUES (?1, ?2, ?3, ?4, ?5)
         ON CONFLICT DO UPDATE SET version = excluded.version, deleted = excluded.deleted";
-    tx.prepare_cached(sql)?.execute(params![entity_type, entity_id, id, deleted])?;
+    tx.prepare_cached(sql)?.execute(params![entity_type, entity_id, id, deleted, tillsync_core::digest::bucket(entity_id)])?;
     Ok(id)
 }
 

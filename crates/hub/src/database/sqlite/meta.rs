@@ -12,6 +12,15 @@ pub(super) fn epoch(tx: &Transaction) -> rusqlite::Result<String> {
     tx.query_row("SELECT value FROM meta WHERE name = 'epoch'", [], |row| row.get(0))
 }
 
+/// Deletes up to this change id may be forgotten.
+pub(super) fn pruned_through(connection: &Connection) -> rusqlite::Result<i64> {
+    let known = connection
+        .prepare_cached("SELECT value FROM meta WHERE name = 'pruned_through'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(known.unwrap_or(0))
+}
+
 pub(super) fn admin_key_hash(connection: &Connection) -> rusqlite::Result<Option<KeyHash>> {
     let hash: Option<Vec<u8>> = connection
         .prepare_cached("SELECT value FROM meta WHERE name = 'admin_key_hash'")?

@@ -13,6 +13,7 @@ mod resolve;
 
 mod cursors;
 mod page;
+mod snapshot;
 
 mod meta;
 
@@ -22,12 +23,13 @@ use std::sync::Arc;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tillsync_core::config::Role;
 use tillsync_core::wire::hub::Stats;
+use tillsync_core::wire::snapshot::{BucketDigest, EntityDigest, RowVersion};
 use tokio::sync::{Mutex, watch};
 
 use super::error::{DatabaseError, OpenError};
 use super::model::{
-    Access, Batch, BatchOutcome, ConflictPage, ConflictQuery, Page, PageQuery, Progress, Registration, RegistrationOutcome,
-    Resolve, ResolveOutcome,
+    Access, Batch, BatchOutcome, Compared, ConflictPage, ConflictQuery, Page, PageQuery, Progress, Registration,
+    RegistrationOutcome, Resolve, ResolveOutcome, Snapshot, SnapshotQuery,
 };
 use crate::key::KeyHash;
 use readers::Readers;
@@ -112,6 +114,26 @@ impl Sqlite {
 
     pub(super) async fn page(&self, query: PageQuery) -> Result<Page, DatabaseError> {
         self.readers.read(move |connection| page::read(connection, &query)).await
+    }
+
+    pub(super) async fn snapshot(&self, query: SnapshotQuery) -> Result<Snapshot, DatabaseError> {
+        self.readers.read(move |tx| snapshot::read(tx, &query)).await
+    }
+
+    pub(super) async fn entity_digests(&self) -> Result<Compared<EntityDigest>, DatabaseError> {
+        self.readers.read(snapshot::entities).await
+    }
+
+    pub(super) async fn bucket_digests(&self, entity_type: String) -> Result<Compared<BucketDigest>, DatabaseError> {
+        self.readers.read(move |tx| snapshot::buckets(tx, &entity_type)).await
+    }
+
+    pub(super) async fn rows_in_buckets(
+        &self,
+        entity_type: String,
+        buckets: Vec<u32>,
+    ) -> Result<Compared<RowVersion>, DatabaseError> {
+        self.readers.read(move |tx| snapshot::rows_in(tx, &entity_type, &buckets)).await
     }
 
     pub(super) async fn note_cursor(&self, device_id: &str, cursor: i64, now_ms: i64) -> Result<(), DatabaseError> {

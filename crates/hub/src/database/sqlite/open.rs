@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use rusqlite_migration::{Error as MigrationError, M, MigrationDefinitionError, Migrations};
 
-use super::{log, meta};
+use super::{log, meta, snapshot};
 use crate::database::error::OpenError;
 
 /// Marks the file as a hub database ("TSYH").
@@ -60,6 +60,7 @@ fn require_ours(path: &Path, connection: &Connection) -> Result<(), OpenError> {
 }
 
 fn set_up(connection: &Connection) -> rusqlite::Result<()> {
+    snapshot::add_functions(connection)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     // A confirmed change must survive a power cut.
     connection.pragma_update(None, "synchronous", "full")?;
@@ -86,6 +87,7 @@ fn migrate(path: &Path, writer: &mut Connection) -> Result<(), OpenError> {
         M::up(include_str!("002.sql")),
         M::up(include_str!("003.sql")),
         M::up(include_str!("004.sql")),
+        M::up(include_str!("005.sql")),
     ]);
     migrations.to_latest(writer).map_err(|error| match error {
         MigrationError::MigrationDefinition(MigrationDefinitionError::DatabaseTooFarAhead) => OpenError::TooNew(path.to_owned()),

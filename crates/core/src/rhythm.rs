@@ -1,0 +1,207 @@
+//! The POS's rhythm: when it writes, as seen from outside, and which moments between two writes are ours.
+//!
+//! Many POS programs wait for no lock: a statement that meets ours fails. SQLite has no way to step aside for somebody else, so
+//! we write where the POS is least likely to: not during a burst of statements, and when it is known to write every so often,
+//! not when its next write is due. Times are [`Duration`]s since any fixed start.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Statements closer together than this belong to one burst, such as the lines of a receipt.
+pub const BURST_GAP_MAX: Duration = Duration::from_millis(25);
+
+/// Our turn takes less than this, so that a moment must last at least as long.
+const TURN_MAX: Duration = Duration::from_millis(4);
+
+/// Gaps that are remembered of either kind.
+const GAPS_KEPT: usize = 32;
+
+/// So long we wait for the next write while it is due.
+const DUE_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// So long we wait for the end of a burst.
+const BURST_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// A POS that has written nothing for this long is idle.
+const IDLE_MIN: Duration = Duration::from_secs(10);
+
+/// While the POS is in use, our turns take this share of the time at most, or a sale would soon meet one.
+const REST_PER_TURN: u32 = 8;
+
+/// Between two turns at an idle store.
+const REST_MIN: Duration = Duration::from_millis(1);
+
+/// Whether the moment is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Write now, briefly.
+    Ours,
+    /// Look again after this time.
+    Wait(Duration),
+}
+
+/// What is known of the POS's writes.
+#[derive(Clone, Debug, Default)]
+pub struct Rhythm {
+    last_write: Option<Duration>,
+    within_bursts: VecDeque<Duration>,
+    between_bursts: VecDeque<Duration>,
+    /// When our last turn ended, and how long it took.
+    last_turn: Option<(Duration, Duration)>,
+}
+
+impl Rhythm {
+    /// The POS wrote. `watched` says that somebody looked all the time since its write before, so that the gap is a true one.
+    pub fn wrote(&mut self, at: Duration, watched: bool) {
+        if let Some(last) = self.last_write
+            && watched
+            && let Some(gap) = at.checked_sub(last)
+            // What is closer together are the steps of one transaction, or leaves us no room anyway.
+            && gap >= TURN_MAX
+        {
+            let kind = if gap < BURST_GAP_MAX { &mut self.within_bursts } else { &mut self.between_bursts };
+            if kind.len() == GAPS_KEPT {
+                kind.pop_front();
+            }
+            kind.push_back(gap);
+        }
+        self.last_write = Some(self.last_write.map_or(at, |last| last.max(at)));
+    }
+
+    /// We wrote.
+    pub fn took_turn(&mut self, end: Duration, length: Duration) {
+        self.last_turn = Some((end, length));
+    }
+
+    /// Whether the POS has written lately.
+    pub fn is_in_use(&self, now: Duration) -> bool {
+        self.since_write_in_use(now).is_some()
+    }
+
+    /// Whether to write now; `wanted_since` is when the wish came up.
+    pub fn moment(&self, now: Duration, wanted_since: Duration) -> Moment {
+        let Some(since) = self.since_write_in_use(now) else { return self.after_rest(now, REST_MIN) };
+        let wanted = now.saturating_sub(wanted_since);
+        if self.is_between_steady_writes(since) || self.is_after_burst(since) {
+            return self.after_rest(now, self.rest());
+        }
+        let quiet = self.quiet();
+        if since < quiet {
+            return if wanted < BURST_WAIT_MAX { Moment::Wait(quiet - since) } else { self.after_rest(now, self.rest()) };
+        }
+        if wanted < DUE_WAIT_MAX { Moment::Wait(REST_MIN) } else { self.after_rest(now, self.rest()) }
+    }
+
+    /// A program that writes again and again at its own pace, like an import: right after a write is the best moment.
+    fn is_between_steady_writes(&self, since: Duration) -> bool {
+        let shortest = self.within_bursts.iter().min();
+        self.within_bursts.len() * 2 >= GAPS_KEPT && shortest.is_some_and(|gap| since + TURN_MAX * 3 / 2 < *gap)
+    }
+
+    /// The burst is over and the next one is not due yet, or long overdue.
+    fn is_after_burst(&self, since: Duration) -> bool {
+        let (shortest, longest) = (self.between_bursts.iter().min(), self.between_bursts.iter().max());
+        let quiet = self.quiet();
+        let (Some(shortest), Some(longest)) = (shortest, longest) else { return since >= quiet };
+        let free_until = (*shortest * 3 / 5).max(quiet + TURN_MAX);
+        since >= quiet && (since < free_until || since > *longest * 2)
+    }
+
+    /// After this much silence a burst is over: one that has lasted at some pace may falter for a beat or two.
+    fn quiet(&self) -> Duration {
+        self.within_bursts.iter().max().map_or(BURST_GAP_MAX, |longest| (*longest * 3).max(BURST_GAP_MAX))
+    }
+
+    /// The time since the last write of a POS that is in use.
+    fn since_write_in_use(&self, now: Duration) -> Option<Duration> {
+        self.last_write.map(|last| now.saturating_sub(last)).filter(|since| *since < IDLE_MIN)
+    }
+
+    fn rest(&self) -> Duration {
+        self.last_turn.map_or(REST_MIN, |(_, length)| (length * REST_PER_TURN).max(REST_MIN))
+    }
+
+    fn after_rest(&self, now: Duration, rest: Duration) -> Moment {
+        let rested = self.last_turn.map_or(Duration::MAX, |(end, _)| now.saturating_sub(end));
+        if rested >= rest { Moment::Ours } else { Moment::Wait(rest - rested) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    /// A POS that wrote at these times, watched all along.
+    fn watched(writes: impl IntoIterator<Item = u64>) -> Rhythm {
+        let mut rhythm = Rhythm::default();
+        for at in writes {
+            rhythm.wrote(MS(at), true);
+        }
+        rhythm
+    }
+
+    fn is_ours(rhythm: &Rhythm, now: u64) -> bool {
+        rhythm.moment(MS(now), MS(now)) == Moment::Ours
+    }
+
+    #[test]
+    fn a_store_that_nobody_writes_is_ours() {
+        assert!(is_ours(&Rhythm::default(), 0));
+        assert!(is_ours(&watched([0, 1_000]), 11_000));
+    }
+
+    #[test]
+    fn a_burst_goes_first() {
+        let rhythm = watched([1_000, 1_003, 1_006]);
+        assert_eq!(rhythm.moment(MS(1_010), MS(1_000)), Moment::Wait(MS(21)));
+        assert!(is_ours(&rhythm, 1_031));
+        let slow = watched([1_000, 1_015, 1_030]);
+        assert_eq!(slow.moment(MS(1_055), MS(1_000)), Moment::Wait(MS(20)));
+    }
+
+    #[test]
+    fn the_next_sale_goes_first_when_it_is_due() {
+        let rhythm = watched((0..10).map(|sale| sale * 100));
+        let ours: Vec<u64> = (900..1_101).filter(|now| is_ours(&rhythm, *now)).collect();
+        assert_eq!((ours.first(), ours.last()), (Some(&925), Some(&959)));
+        assert!(is_ours(&rhythm, 1_101), "overdue: nobody knows when it comes");
+        assert_eq!(rhythm.moment(MS(970), MS(100)), Moment::Wait(REST_MIN));
+        assert_eq!(rhythm.moment(MS(970 + 500), MS(100)), Moment::Ours);
+    }
+
+    #[test]
+    fn a_steady_writer_leaves_the_time_right_after_a_write() {
+        let rhythm = watched((0..40).map(|write| write * 10));
+        assert!(is_ours(&rhythm, 390) && is_ours(&rhythm, 393));
+        assert!(!is_ours(&rhythm, 394) && !is_ours(&rhythm, 399));
+        let rhythm = watched((0..40).map(|write| write * 3));
+        assert!(!(117..142).any(|now| is_ours(&rhythm, now)), "no gap is long enough for a turn");
+    }
+
+    #[test]
+    fn nobody_waits_for_ever() {
+        let mut rhythm = watched((0..100).map(|write| write * 3));
+        rhythm.wrote(MS(30_100), true);
+        assert_eq!(rhythm.moment(MS(30_101), MS(200)), Moment::Wait(MS(24)));
+        assert_eq!(rhythm.moment(MS(30_101), MS(100)), Moment::Ours);
+    }
+
+    #[test]
+    fn turns_rest_while_the_pos_is_in_use() {
+        let mut rhythm = watched([1_000]);
+        rhythm.took_turn(MS(2_000), MS(2));
+        assert_eq!(rhythm.moment(MS(2_001), MS(2_001)), Moment::Wait(MS(15)));
+        assert!(is_ours(&rhythm, 2_016));
+        rhythm.took_turn(MS(90_000), MS(2));
+        assert_eq!(rhythm.moment(MS(90_000), MS(90_000)), Moment::Wait(MS(1)));
+    }
+
+    #[test]
+    fn a_gap_that_nobody_watched_is_none() {
+        let mut rhythm = watched([0, 100]);
+        rhythm.wrote(MS(1_000), false);
+        assert_eq!(rhythm.between_bursts, [MS(100)]);
+    }
+}
