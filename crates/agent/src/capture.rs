@@ -176,28 +176,52 @@ impl Agent {
         let mut conn = self.writer()?;
         let wrap = |error| self.store_error(error);
         let mut read = schema::read(&conn, &self.config).map_err(wrap)?;
+        let found = install::check(&conn, &mut read, self.config.capture).map_err(wrap)?;
+        if found.is_none_or(|found| found.journal || !found.tables.is_empty()) {
+            self.scan_later()?;
+        }
         let installed = install::install(&mut conn, &mut read, self.config.capture).map_err(wrap)?;
         drop(conn);
-        let state = self.state();
-        store.entities.clear();
-        let known = shadow::entity_count(state.conn())?;
-        for table in &read.tables {
-            store
-                .entities
-                .insert(table.name.clone(), shadow::entity(state.conn(), &table.name, table.print_columns(), &table.base_columns)?);
-        }
-        store.schema = read;
-        let widened = selection::take_up(state.conn(), &store.schema)?;
-        if widened || (known > 0 && shadow::entity_count(state.conn())? > known) {
-            // Rows that were passed over before are fetched again with everything else, and what is known is passed over now.
-            marks::set(state.conn(), marks::CURSOR, 0)?;
-            // Both cursors go back, or it would look like an apply that was cut off.
+        self.faults.point("installed")?;
+        let fetch_again = self.take_up(store, read)?;
+        self.faults.point("schema taken up")?;
+        if fetch_again {
             let conn = self.writer()?;
             store_marks::set(&conn, store_marks::CURSOR, 0).map_err(|error| self.store_error(error))?;
             store.page = None;
             self.pull_anew.store(true, Ordering::Relaxed);
         }
         Ok(installed)
+    }
+
+    /// Rows may have changed unseen. Noted before what saw nothing is put back, so that no end of the agent hides it.
+    pub(crate) fn scan_later(&self) -> Result<(), AgentError> {
+        let state = self.state();
+        if marks::get::<String>(state.conn(), marks::INCARNATION)?.is_some() {
+            marks::set(state.conn(), marks::SCAN_DUE, true)?;
+        }
+        Ok(())
+    }
+
+    /// From now on this is the schema. Gives back whether more comes through than before: then rows that were passed over are fetched
+    /// again with everything else, and what is known is passed over.
+    fn take_up(&self, store: &mut StoreSide, schema: Schema) -> Result<bool, AgentError> {
+        let mut state = self.state();
+        let tx = state.write()?;
+        let known = shadow::entity_count(&tx)?;
+        store.entities.clear();
+        for table in &schema.tables {
+            let entity = shadow::entity(&tx, &table.name, table.print_columns(), &table.base_columns)?;
+            store.entities.insert(table.name.clone(), entity);
+        }
+        let widened = selection::take_up(&tx, &schema)?;
+        let fetch_again = widened || (known > 0 && shadow::entity_count(&tx)? > known);
+        if fetch_again {
+            marks::set(&tx, marks::CURSOR, 0)?;
+        }
+        tx.commit()?;
+        store.schema = schema;
+        Ok(fetch_again)
     }
 }
 

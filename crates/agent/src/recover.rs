@@ -90,7 +90,6 @@ impl Agent {
         }
         if !installed.tables.is_empty() {
             tracing::info!(tables = ?installed.tables, "triggers put back");
-            state_marks::set(self.state().conn(), state_marks::SCAN_DUE, true)?;
         }
         Ok(())
     }
@@ -143,6 +142,7 @@ impl Agent {
         let recorded = self.recorded()?;
         let first_time = incarnation.is_none();
         let incarnation = incarnation.unwrap_or_else(|| Uuid::new_v4().to_string());
+        self.scan_later()?;
         let conn = self.writer()?;
         let write = || {
             conn.execute_batch("BEGIN IMMEDIATE")?;
@@ -162,7 +162,6 @@ impl Agent {
         store.schema.version = schema::version(&conn).map_err(|error| self.store_error(error))?;
         state_marks::set(self.state().conn(), state_marks::INCARNATION, incarnation)?;
         if !first_time {
-            state_marks::set(self.state().conn(), state_marks::SCAN_DUE, true)?;
             self.notice(&Problem::journal_lost("its tables"))?;
         }
         Ok(())

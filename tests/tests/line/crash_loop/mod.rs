@@ -8,6 +8,7 @@ mod counters;
 mod line;
 mod pos;
 mod register;
+mod schema;
 mod shop;
 
 use line::Fault;

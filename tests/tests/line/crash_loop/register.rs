@@ -90,6 +90,13 @@ impl Register {
         conn.query_row(sql, [], |row| row.get(0)).optional().unwrap()
     }
 
+    /// The names of the triggers in the store.
+    pub fn triggers(&self) -> Vec<String> {
+        let conn = rusqlite::Connection::open(&self.config.store).unwrap();
+        let mut query = conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").unwrap();
+        query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
     /// The POS makes a backup of its store.
     pub fn backup(&self) -> PathBuf {
         let copy = self.config.store.with_extension("backup");
