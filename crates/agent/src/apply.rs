@@ -30,6 +30,9 @@ use crate::store::{StoreError, applied, journal, marks, rows, schema};
 /// A wait for the next turn that is worth keeping the page's rows sorted for; captures wait as long.
 const SHORT_WAIT_MAX: Duration = Duration::from_millis(30);
 
+/// How long a commit waits for readers.
+const COMMIT_BUSY: Duration = Duration::from_millis(3);
+
 /// Rows of the inbox tried in one go.
 const INBOX_MAX: usize = 1_000;
 
@@ -441,7 +444,11 @@ impl Slice<'_> {
             marks::set(&tx, marks::WHOLE, waits_from.map_or(reached, |oldest| reached.min(oldest - 1)))?;
         }
         let applied = self.note(&tx, &outcomes)?;
-        tx.commit()?;
+        // A reader that is in the middle of a statement leaves in a moment, and no new one comes in.
+        tx.busy_timeout(COMMIT_BUSY)?;
+        let committed = tx.commit();
+        conn.busy_timeout(Duration::ZERO)?;
+        committed?;
         Ok(Wrote::Done { outcomes, next, applied })
     }
 

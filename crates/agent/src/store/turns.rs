@@ -20,6 +20,9 @@ const WORK: [Duration; 2] = [Duration::from_micros(500), Duration::from_millis(2
 /// The same while the POS is in use and committing costs next to nothing, so that little is in its way at any time.
 const WORK_IN_USE: Duration = Duration::from_micros(500);
 
+/// The same without a write-ahead log.
+const WORK_WITHOUT_LOG: Duration = Duration::from_millis(1);
+
 /// What the file system says of a file: its length and when it was written.
 type Stamp = Option<(u64, SystemTime)>;
 
@@ -77,7 +80,12 @@ impl Turns {
     /// How long to work under the lock before committing.
     pub fn work(&self) -> Duration {
         let in_use = self.rhythm.is_in_use(since_epoch(SystemTime::now()));
-        if in_use && !self.readers_block { self.work.min(WORK_IN_USE) } else { self.work }
+        match (self.readers_block, in_use) {
+            // Every commit waits for the disk several times, under the lock.
+            (true, _) => self.work.min(WORK_WITHOUT_LOG),
+            (false, true) => self.work.min(WORK_IN_USE),
+            (false, false) => self.work,
+        }
     }
 
     /// We are about to write: what changes now is our doing.
@@ -95,8 +103,14 @@ impl Turns {
     /// We have written, or not; the write lock was held for this long, until now.
     pub fn end(&mut self, length: Duration) {
         self.pause();
+        tracing::trace!(?length, work = ?self.work, "turn");
         self.rhythm.took_turn(since_epoch(SystemTime::now()), length);
-        let fitted = if length > TURN_MAX * 3 / 4 { self.work / 2 } else { self.work * 9 / 8 };
+        let fitted = match length.saturating_sub(self.work) {
+            // A disk that takes this long to commit is not helped by more commits.
+            commit if commit > TURN_MAX => WORK[1],
+            _ if length > TURN_MAX * 3 / 4 => self.work / 2,
+            _ => self.work * 9 / 8,
+        };
         self.work = fitted.clamp(WORK[0], WORK[1]);
     }
 
