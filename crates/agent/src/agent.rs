@@ -77,7 +77,8 @@ pub struct Agent {
     turns: Mutex<Turns>,
     /// Rows of the inbox may have become applicable.
     pub(crate) inbox_due: AtomicBool,
-    /// The cursor went back while a pull may be waiting at the server with the one before.
+    /// Every lane is to look again: the cursor went back while a pull may be waiting at the server with the one before, or a restored store
+    /// is whole again.
     pub(crate) pull_anew: AtomicBool,
 }
 

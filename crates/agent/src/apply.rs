@@ -3,29 +3,32 @@
 //! No trigger fires, so nothing echoes and the POS's own triggers do not count a sale twice. The write lock is held for a few
 //! milliseconds at a time. A row with an unsent local change, without its parent, or refused by the store waits in the inbox.
 
+mod one;
 mod together;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tillsync_core::arrival::{Arrival, LocalRow, meet};
 use tillsync_core::change::Operation;
 use tillsync_core::kept::Kept;
-use tillsync_core::key::{entity_id, parse_entity_id};
+use tillsync_core::key::{entity_id, parse_entity_id, parse_uuid};
 use tillsync_core::rhythm::Moment;
 use tillsync_core::row::Row;
 use tillsync_core::sync::Applied;
-use tillsync_core::value::Value;
 
 use crate::agent::{Agent, AgentError, StoreSide};
+use crate::apply::one::Desk;
 use crate::clock::now_ms;
+use crate::identity::{Identity, Known};
 use crate::remote::Incoming;
+use crate::state::State;
 use crate::state::inbox::{self, Reason};
-use crate::state::{conflicts, marks as state_marks, outbox, outside, shadow, upload};
-use crate::store::schema::{Reference, Table};
-use crate::store::{StoreError, applied, journal, marks, rows, schema};
+use crate::state::{conflicts, ids as state_ids, marks as state_marks, outbox, outside, shadow, upload};
+use crate::store::schema::Table;
+use crate::store::{StoreError, applied, journal, marks, schema};
 
 /// A wait for the next turn that is worth keeping the page's rows sorted for; captures wait as long.
 const SHORT_WAIT_MAX: Duration = Duration::from_millis(30);
@@ -43,7 +46,6 @@ const JOURNAL_MAX: usize = 2_000;
 #[derive(Debug)]
 struct Arriving {
     change: Incoming,
-    values: Vec<Value>,
     row: Option<Row>,
     /// The first full sync of the table goes on and the server does not know of a row of ours with this key.
     may_meet_unsent: bool,
@@ -52,8 +54,8 @@ struct Arriving {
 /// What became of it.
 #[derive(Debug)]
 enum Outcome {
-    /// It is in the store, or gone from it; the shadow is to keep this.
-    Written(Kept),
+    /// It is in the store, or gone from it; the shadow is to keep this. And the local key that it was given here, if it was.
+    Written(Kept, Option<String>),
     Held(Reason, Option<String>),
     /// The register's filter keeps it out.
     Outside,
@@ -212,10 +214,12 @@ impl Agent {
         let mut waits_from = inbox::oldest(self.state().conn())?;
         let mut outcomes = Outcomes::new();
         let mut held: HashMap<usize, (Reason, Option<String>)> = HashMap::new();
-        let kept_out = RefCell::default();
+        let (kept_out, known) = (RefCell::default(), RefCell::default());
         let mut next = 0;
         loop {
             let progress = cursor.map(|cursor| Progress { cursor, epoch: epoch.as_deref(), waits_from });
+            // Whoever holds the state may wait for the disk; the POS's store must not wait with us.
+            let state = store.schema.needs_state().then(|| self.state());
             let work = self.turns().work();
             self.turns().begin();
             let began = Instant::now();
@@ -229,12 +233,15 @@ impl Agent {
                 recorded,
                 applied,
                 held: &held,
-                agent: self,
                 kept_out: &kept_out,
+                known: &known,
                 work,
             };
-            let wrote = slice.write(&mut conn).map_err(|error| StoreError::from_sqlite(&self.config.store, error));
+            let wrote = slice
+                .write(&mut conn, state.as_deref().map(State::conn))
+                .map_err(|error| StoreError::from_sqlite(&self.config.store, error));
             self.turns().end(began.elapsed());
+            drop(state);
             match wrote {
                 Ok(Wrote::Done { outcomes: new, next: reached, applied: noted }) => {
                     applied = noted;
@@ -290,8 +297,8 @@ impl Agent {
         for (place, outcome) in outcomes {
             let Arriving { change, .. } = &arriving[place];
             match outcome {
-                Outcome::Written(kept) => {
-                    take_over(&tx, store, &change.entity, &change.key, &kept)?;
+                Outcome::Written(kept, local) => {
+                    take_over(&tx, store, &change.entity, &change.key, &kept, local.as_deref())?;
                     received += 1;
                 }
                 Outcome::Outside => {
@@ -320,9 +327,22 @@ impl Agent {
     }
 }
 
-/// The row is in the store as the server has it.
-pub(crate) fn take_over(tx: &Transaction<'_>, store: &StoreSide, table: &str, key: &str, kept: &Kept) -> Result<(), AgentError> {
-    shadow::put(tx, store.entity(table).number, key, kept)?;
+/// The row is in the store as the server has it, under the local key that it was given there, if it was.
+pub(crate) fn take_over(
+    tx: &Transaction<'_>,
+    store: &StoreSide,
+    table: &str,
+    key: &str,
+    kept: &Kept,
+    local: Option<&str>,
+) -> Result<(), AgentError> {
+    let entity = store.entity(table).number;
+    match (parse_uuid(key), kept, local) {
+        (Some(id), Kept::Row(_), Some(local)) => state_ids::copy(tx, entity, id, local)?,
+        (Some(id), Kept::Deleted(_), _) => state_ids::remove(tx, entity, id)?,
+        _ => {}
+    }
+    shadow::put(tx, entity, key, kept)?;
     if store.schema.table(table).is_some_and(|table| table.filter.is_some()) {
         outside::remove(tx, table, key)?;
     }
@@ -351,13 +371,13 @@ fn from_inbox(entry: inbox::Entry) -> Incoming {
 }
 
 fn parse(table: &Table, change: Incoming, may_meet_unsent: bool) -> Option<Arriving> {
-    let values = parse_entity_id(&change.key).filter(|values| values.len() == table.key.len());
+    let is_key = table.fresh.is_some() || parse_entity_id(&change.key).is_some_and(|values| values.len() == table.key.len());
     let row = change.data.as_deref().map(serde_json::from_str::<Row>).transpose();
-    let (Some(values), Ok(mut row)) = (values, row) else {
+    let (true, Ok(mut row)) = (is_key, row) else {
         tracing::warn!(entity = change.entity, change = change.id, "a pulled change cannot be understood and is passed over");
         return None;
     };
-    if let Some(row) = &mut row {
+    if let (None, Some(row), Some(values)) = (&table.fresh, &mut row, parse_entity_id(&change.key)) {
         // A row is written under the key it is known by, also when its data leaves the key out.
         for (name, value) in table.key.iter().zip(&values) {
             if row.get(name).is_none_or(|given| entity_id(std::slice::from_ref(given)) != entity_id(std::slice::from_ref(value))) {
@@ -366,7 +386,7 @@ fn parse(table: &Table, change: Incoming, may_meet_unsent: bool) -> Option<Arriv
         }
     }
     let row = row.filter(|_| change.operation != Operation::Delete);
-    Some(Arriving { change, values, row, may_meet_unsent })
+    Some(Arriving { change, row, may_meet_unsent })
 }
 
 /// One transaction's worth of rows.
@@ -383,9 +403,10 @@ struct Slice<'a> {
     /// The last number that the store has noted.
     applied: i64,
     held: &'a HashMap<usize, (Reason, Option<String>)>,
-    agent: &'a Agent,
     /// Rows that the filters have kept out since the visit began.
     kept_out: &'a RefCell<HashSet<(String, String)>>,
+    /// Ids of rows written since the visit began.
+    known: &'a Known,
     /// Work under the lock before committing.
     work: Duration,
 }
@@ -413,13 +434,14 @@ enum Wrote {
 }
 
 impl Slice<'_> {
-    fn write(&self, conn: &mut Connection) -> rusqlite::Result<Wrote> {
+    fn write(&self, conn: &mut Connection, state: Option<&Connection>) -> rusqlite::Result<Wrote> {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let started = Instant::now();
         if !self.is_as_left(&tx)? {
             return Ok(Wrote::CaptureFirst);
         }
         let Some(touched) = self.touched(&tx)? else { return Ok(Wrote::CaptureFirst) };
+        let desk = Desk { conn: &tx, identity: Identity::new(&tx, state, self.store, self.known)?, touched };
         let (mut outcomes, mut holds) = (Outcomes::new(), HashMap::new());
         let mut next = self.from;
         // One row at least, however slow the machine is.
@@ -427,7 +449,7 @@ impl Slice<'_> {
             && (next == self.from || started.elapsed() < self.work)
         {
             if !self.held.contains_key(&next) {
-                match self.write_row(&tx, arriving, &touched)? {
+                match self.write_row(&desk, arriving)? {
                     Outcome::Held(reason, detail) => drop(holds.insert(next, (reason, detail))),
                     outcome => outcomes.push((next, outcome)),
                 }
@@ -443,6 +465,7 @@ impl Slice<'_> {
             marks::set(&tx, marks::EPOCH, epoch)?;
             marks::set(&tx, marks::WHOLE, waits_from.map_or(reached, |oldest| reached.min(oldest - 1)))?;
         }
+        drop(desk);
         let applied = self.note(&tx, &outcomes)?;
         // A reader that is in the middle of a statement leaves in a moment, and no new one comes in.
         tx.busy_timeout(COMMIT_BUSY)?;
@@ -468,7 +491,7 @@ impl Slice<'_> {
         let mut seq = self.applied;
         for (place, outcome) in outcomes {
             let change = &self.arriving[*place].change;
-            let (Outcome::Written(kept), Some(table)) = (outcome, self.store.schema.table(&change.entity)) else { continue };
+            let (Outcome::Written(kept, _), Some(table)) = (outcome, self.store.schema.table(&change.entity)) else { continue };
             seq += 1;
             applied::note(conn, seq, table.number, &change.key, kept)?;
         }
@@ -484,88 +507,4 @@ impl Slice<'_> {
         let full = entries.len() == self.journal_max;
         Ok((!full).then(|| entries.into_iter().map(|entry| (entry.table, entity_id(&entry.key))).collect()))
     }
-
-    fn write_row(&self, conn: &Connection, arriving: &Arriving, touched: &HashSet<(i64, String)>) -> rusqlite::Result<Outcome> {
-        let Some(table) = self.store.schema.table(&arriving.change.entity) else { return Ok(Outcome::Held(Reason::Refused, None)) };
-        if !touched.is_empty() && touched.contains(&(table.number, arriving.change.key.clone())) {
-            return Ok(Outcome::Held(Reason::Local, None));
-        }
-        if arriving.may_meet_unsent
-            && let Some(here) = rows::read(conn, table, &arriving.values)?.pop()
-            && !arriving.row.as_ref().is_some_and(|row| row.same_as(&here))
-        {
-            // Two stores that were not the same before Tillsync came: the server brings the two rows together.
-            return Ok(Outcome::Held(Reason::Local, None));
-        }
-        let written = match &arriving.row {
-            Some(row) => {
-                for parent in &table.parents {
-                    if parent.table != table.name && !rows::parent_is_there(conn, parent, row)? {
-                        if self.is_kept_out(parent, row)? {
-                            self.kept_out.borrow_mut().insert((table.name.clone(), arriving.change.key.clone()));
-                            return Ok(Outcome::Outside);
-                        }
-                        return Ok(Outcome::Held(Reason::Parent, Some(format!("its {} is not here", parent.table))));
-                    }
-                }
-                self.upsert(conn, table, arriving, row)
-            }
-            None => delete(conn, table, arriving),
-        };
-        match written {
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                Ok(Outcome::Held(Reason::Refused, Some(error.to_string())))
-            }
-            other => other,
-        }
-    }
-}
-
-impl Slice<'_> {
-    /// Writes the row, unless it is new here and the filter keeps it out. A row that is here follows the server wherever it goes.
-    fn upsert(&self, conn: &Connection, table: &Table, arriving: &Arriving, row: &Row) -> rusqlite::Result<Outcome> {
-        let columns = &self.store.entity(&table.name).columns;
-        let received = |row: &Row| Outcome::Written(Kept::received(Some(row), arriving.change.id, columns));
-        let write = || rows::upsert(conn, table, &arriving.values, row).map(|row| received(&row));
-        if table.filter.is_none() || !rows::read(conn, table, &arriving.values)?.is_empty() {
-            return write();
-        }
-        // The store itself says what its columns make of the values, so the row is written and looked at.
-        conn.execute_batch("SAVEPOINT tillsync_row")?;
-        let written = write();
-        if written.is_ok() && rows::is_outside(conn, table, &arriving.values)? {
-            conn.execute_batch("ROLLBACK TO tillsync_row; RELEASE tillsync_row")?;
-            self.kept_out.borrow_mut().insert((table.name.clone(), arriving.change.key.clone()));
-            return Ok(Outcome::Outside);
-        }
-        conn.execute_batch("RELEASE tillsync_row")?;
-        written
-    }
-
-    /// Whether the filter keeps out the row that this one refers to.
-    fn is_kept_out(&self, parent: &Reference, row: &Row) -> rusqlite::Result<bool> {
-        let Some(table) = self.store.schema.table(&parent.table).filter(|table| table.filter.is_some()) else { return Ok(false) };
-        let place = |key: &String| parent.other_columns.iter().position(|other| other == key);
-        let values = table.key.iter().map(|key| row.get(&parent.columns[place(key)?]).cloned());
-        let Some(values) = values.collect::<Option<Vec<_>>>() else { return Ok(false) };
-        let id = (table.name.clone(), entity_id(&values));
-        Ok(self.kept_out.borrow().contains(&id) || outside::holds(self.agent.state().conn(), &id.0, &id.1)?)
-    }
-}
-
-fn delete(conn: &Connection, table: &Table, arriving: &Arriving) -> rusqlite::Result<Outcome> {
-    let values = &arriving.values;
-    if !table.children.is_empty()
-        && let Some(row) = rows::read(conn, table, values)?.pop()
-    {
-        for child in &table.children {
-            let refers_to_itself = child.table == table.name
-                && child.columns.iter().zip(&child.other_columns).all(|(own, other)| row.get(own) == row.get(other));
-            if !refers_to_itself && rows::has_children(conn, child, &row)? {
-                return Ok(Outcome::Held(Reason::Children, Some(format!("rows of {} refer to it", child.table))));
-            }
-        }
-    }
-    rows::delete(conn, table, values)?;
-    Ok(Outcome::Written(Kept::Deleted(arriving.change.id)))
 }

@@ -1,22 +1,27 @@
 //! Capture: journal → outbox. One short visit to the store reads the journal and the rows it names as one snapshot; what really
 //! changed goes into the outbox in one transaction; only then may the journal be trimmed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction};
 use tillsync_core::change::Operation;
-use tillsync_core::kept;
-use tillsync_core::key::entity_id;
+use tillsync_core::config::Key;
+use tillsync_core::kept::{self, Kept};
+use tillsync_core::key::{entity_id, parse_uuid};
+use tillsync_core::problem::Problem;
 use tillsync_core::rhythm::Moment;
 use tillsync_core::row::Row;
 use tillsync_core::value::Value;
 use uuid::Uuid;
 
 use crate::agent::{Agent, AgentError, StoreSide};
+use crate::identity::{Identity, Known, Wired};
 use crate::recover::Finding;
-use crate::state::{marks, outbox, selection, shadow, upload};
+use crate::state::ids::{self, Birth, Named};
+use crate::state::{State, marks, outbox, selection, shadow, upload};
+use crate::store::ids as store_ids;
 use crate::store::schema::{Schema, Table};
 use crate::store::{StoreError, install, journal, marks as store_marks, open, rows, schema};
 
@@ -52,9 +57,26 @@ pub struct Capture {
 #[derive(Debug)]
 pub(crate) struct Look {
     pub table: String,
+    /// Its id on the wire.
     pub key: String,
-    pub values: Vec<Value>,
+    /// Its key columns as they are on the wire.
+    pub key_columns: Row,
+    /// The row as it is on the wire.
     pub row: Option<Row>,
+    /// When it was born, as far as the journal says so.
+    pub birth: Option<Birth>,
+}
+
+impl Look {
+    /// At a row that is there.
+    pub fn at_row(table: &Table, wired: Wired, birth: Option<Birth>) -> Self {
+        Self { table: table.name.clone(), key: wired.id, key_columns: wired.key, row: Some(wired.row), birth }
+    }
+
+    /// At a key that no row has.
+    pub fn at_nothing(table: &Table, key: String, key_columns: Row) -> Self {
+        Self { table: table.name.clone(), key, key_columns, row: None, birth: None }
+    }
 }
 
 struct Visit {
@@ -64,6 +86,10 @@ struct Visit {
     /// Row counts of tables in which a row may have been pushed out unseen.
     counts: Vec<(String, u64)>,
     first_seq: Option<i64>,
+    /// Ids that were given on the way.
+    named: Vec<Named>,
+    /// The last birth in the journal.
+    last_birth: Option<Birth>,
 }
 
 enum Visited {
@@ -98,6 +124,7 @@ impl Agent {
         let idle = quiet && store.written_at.is_none_or(|at| at.elapsed() >= TRIM_IDLE_MIN);
         if (idle && waiting > 0) || waiting > TRIM_WAITING_MAX {
             self.trim(visit.up_to)?;
+            self.forget_deleted(&store)?;
         }
         if !visit.more && self.inbox_due.swap(false, Ordering::Relaxed) {
             self.settle_inbox(&mut store).inspect_err(|_| self.inbox_due.store(true, Ordering::Relaxed))?;
@@ -119,7 +146,15 @@ impl Agent {
             }
             let readers_block = !open::is_wal(&conn)?;
             self.turns().readers_block = readers_block;
-            let visit = read_visit(&conn, &store.schema, seq, readers_block);
+            let state = store.schema.needs_state().then(|| self.state());
+            let known = Known::default();
+            let visit = read_visit(
+                &conn,
+                store,
+                seq,
+                readers_block,
+                Identity::new(&conn, state.as_deref().map(State::conn), store, &known)?,
+            );
             conn.execute_batch("COMMIT")?;
             visit.map(Visited::Looked)
         };
@@ -129,8 +164,13 @@ impl Agent {
     fn record_visit(&self, store: &StoreSide, visit: &Visit) -> Result<Capture, AgentError> {
         let mut state = self.state();
         let tx = state.write()?;
+        ids::remember(&tx, &visit.named)?;
         let added = record_looks(&tx, store, &visit.looks, self.capture_time(&tx)?)?;
         marks::set(&tx, marks::CAPTURED_SEQ, visit.up_to)?;
+        if let Some(birth) = visit.last_birth {
+            marks::set(&tx, marks::BIRTH_SEQ, birth.seq)?;
+            marks::set(&tx, marks::BIRTH, birth.random)?;
+        }
         for (table, count) in &visit.counts {
             let uploaded = upload::get(&tx, table)?.is_some_and(|progress| progress.finished);
             if uploaded && shadow::count(&tx, store.entity(table).number)? != *count {
@@ -142,6 +182,31 @@ impl Agent {
             tracing::info!(added, journal = visit.up_to, "captured");
         }
         Ok(Capture { added, more: visit.more })
+    }
+
+    /// Pulled rows that the POS has deleted lose their ids in the store, so that the next row with such a key is another one for good.
+    fn forget_deleted(&self, store: &StoreSide) -> Result<(), AgentError> {
+        let over = ids::over(self.state().conn())?;
+        if over.is_empty() || self.turns().moment(Instant::now()) != Moment::Ours {
+            return Ok(());
+        }
+        let conn = self.writer()?;
+        conn.busy_timeout(Duration::ZERO).map_err(|error| self.store_error(error))?;
+        for (entity, id) in over {
+            let table = store.schema.tables.iter().find(|table| store.entity(&table.name).number == entity);
+            // A row that has come back meanwhile has been noted anew.
+            let is_back = matches!(shadow::get(self.state().conn(), entity, &id.to_string())?, Some(Kept::Row(_)));
+            if let Some(table) = table.filter(|_| !is_back) {
+                match store_ids::remove(&conn, table.number, id).map_err(|error| StoreError::from_sqlite(&self.config.store, error))
+                {
+                    Ok(()) => {}
+                    Err(error) if error.is_passing() => return Ok(()),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            ids::settle_over(self.state().conn(), entity, id)?;
+        }
+        Ok(())
     }
 
     /// Removes captured entries from the journal. A POS that is writing goes first.
@@ -176,11 +241,21 @@ impl Agent {
         let mut conn = self.writer()?;
         let wrap = |error| self.store_error(error);
         let mut read = schema::read(&conn, &self.config).map_err(wrap)?;
+        if let Some(table) = selection::find_other_key(self.state().conn(), &read)? {
+            let kind = if table.fresh.is_some() { Key::Global } else { Key::Register };
+            return Err(AgentError::Problem(Problem::key_changed(&table.name, kind.as_str())));
+        }
         let found = install::check(&conn, &mut read, self.config.capture).map_err(wrap)?;
         if found.is_none_or(|found| found.journal || !found.tables.is_empty()) {
             self.scan_later()?;
         }
         let installed = install::install(&mut conn, &mut read, self.config.capture).map_err(wrap)?;
+        // A store that was set up before any table had keys of its own.
+        let (incarnation, namespace) = (store_marks::INCARNATION, store_marks::NAMESPACE);
+        let get = |name| store_marks::get::<String>(&conn, name).map_err(wrap);
+        if get(incarnation)?.is_some() && get(namespace)?.is_none() {
+            store_marks::set(&conn, namespace, Uuid::new_v4().to_string()).map_err(wrap)?;
+        }
         drop(conn);
         self.faults.point("installed")?;
         let fetch_again = self.take_up(store, read)?;
@@ -225,11 +300,20 @@ impl Agent {
     }
 }
 
-fn read_visit(conn: &Connection, schema: &Schema, seq: i64, hurry: bool) -> rusqlite::Result<Visit> {
+fn read_visit(conn: &Connection, store: &StoreSide, seq: i64, hurry: bool, identity: Identity<'_>) -> rusqlite::Result<Visit> {
+    let schema = &store.schema;
     let started = Instant::now();
     let entries = journal::after(conn, schema, seq, ENTRIES_MAX)?;
-    let first_seq = conn.query_row("SELECT min(seq) FROM _tillsync_journal", [], |row| row.get(0))?;
-    let mut visit = Visit { looks: Vec::new(), up_to: seq, more: entries.len() == ENTRIES_MAX, counts: Vec::new(), first_seq };
+    let mut visit = Visit {
+        looks: Vec::new(),
+        up_to: seq,
+        more: entries.len() == ENTRIES_MAX,
+        counts: Vec::new(),
+        first_seq: conn.query_row("SELECT min(seq) FROM _tillsync_journal", [], |row| row.get(0))?,
+        named: Vec::new(),
+        last_birth: None,
+    };
+    let births = births(&entries);
     let mut seen = HashSet::new();
     let mut bytes = 0;
     for entry in entries {
@@ -238,14 +322,22 @@ fn read_visit(conn: &Connection, schema: &Schema, seq: i64, hurry: bool) -> rusq
             break;
         }
         visit.up_to = entry.seq;
+        visit.last_birth = entry.birth.map(|random| Birth { seq: entry.seq, random }).or(visit.last_birth);
         let Some(table) = schema.numbered(entry.table).filter(|table| table.direction.pushes()) else { continue };
-        for look in look_at(conn, table, &entry.key)? {
+        let place = (entry.table, entity_id(&entry.key));
+        if seen.contains(&place) {
+            continue;
+        }
+        let birth = births.get(&place).copied();
+        for look in look_at(conn, table, &entry.key, &identity, birth)? {
             if seen.insert((entry.table, look.key.clone())) {
                 bytes += look.row.as_ref().map_or(0, |row| row.iter().map(|(_, value)| value.size()).sum());
                 visit.looks.push(look);
             }
         }
+        seen.insert(place);
     }
+    visit.named = identity.into_named();
     if !visit.more {
         // With a filter the numbers need not agree: rows may have left it.
         let loose = schema.tables.iter().filter(|table| {
@@ -256,29 +348,45 @@ fn read_visit(conn: &Connection, schema: &Schema, seq: i64, hurry: bool) -> rusq
     Ok(visit)
 }
 
+/// The first birth of every key.
+fn births(entries: &[journal::Entry]) -> HashMap<(i64, String), Birth> {
+    let mut births = HashMap::new();
+    for entry in entries {
+        if let Some(random) = entry.birth {
+            births.entry((entry.table, entity_id(&entry.key))).or_insert(Birth { seq: entry.seq, random });
+        }
+    }
+    births
+}
+
 /// Looks at a key. Where its collation finds a row whose key differs (in case, say), the key itself is gone and the row that
 /// was found is looked at too.
-fn look_at(conn: &Connection, table: &Table, key: &[Value]) -> rusqlite::Result<Vec<Look>> {
+fn look_at(
+    conn: &Connection,
+    table: &Table,
+    key: &[Value],
+    identity: &Identity<'_>,
+    birth: Option<Birth>,
+) -> rusqlite::Result<Vec<Look>> {
     let mut found = rows::read(conn, table, key)?;
     if found.len() > 1 {
         tracing::warn!(table = table.name, "rows share a key that holds NULL; they cannot be told apart and do not sync");
         return Ok(Vec::new());
     }
-    let id = entity_id(key);
-    let Some(row) = found.pop() else {
-        return Ok(vec![Look { table: table.name.clone(), key: id, values: key.to_vec(), row: None }]);
+    let gone = || -> rusqlite::Result<Option<Look>> {
+        Ok(identity.gone(table, key)?.map(|(id, key_columns)| Look::at_nothing(table, id, key_columns)))
     };
+    let Some(row) = found.pop() else { return Ok(gone()?.into_iter().collect()) };
     let own = rows::key_of(table, &row);
-    let own_id = entity_id(&own);
     let mut looks = Vec::with_capacity(1);
     // A row outside the filter is none of anybody's business, and one that has just left it stays as it is elsewhere.
     if rows::is_outside(conn, table, &own)? {
         return Ok(looks);
     }
-    if own_id != id {
-        looks.push(Look { table: table.name.clone(), key: id, values: key.to_vec(), row: None });
+    if entity_id(&own) != entity_id(key) {
+        looks.extend(gone()?);
     }
-    looks.push(Look { table: table.name.clone(), key: own_id, values: own, row: Some(row) });
+    looks.push(Look::at_row(table, identity.to_wire(table, row)?, birth));
     Ok(looks)
 }
 
@@ -292,8 +400,21 @@ pub(crate) fn record_looks(tx: &Transaction<'_>, store: &StoreSide, looks: &[Loo
     let mut added = 0;
     for look in ordered {
         added += u64::from(record_look(tx, store, look, now)?);
+        note_identity(tx, store, look)?;
     }
     Ok(added)
+}
+
+/// A row that was seen keeps its id; one that is gone gives it up, so that the next row with its key is another one.
+fn note_identity(tx: &Transaction<'_>, store: &StoreSide, look: &Look) -> Result<(), AgentError> {
+    let is_own = store.schema.table(&look.table).is_some_and(|table| table.fresh.is_some());
+    let Some(id) = parse_uuid(&look.key).filter(|_| is_own) else { return Ok(()) };
+    let entity = store.entity(&look.table).number;
+    match look.row {
+        Some(_) => ids::seen(tx, entity, id, look.birth)?,
+        None => ids::give_up(tx, entity, id)?,
+    }
+    Ok(())
 }
 
 fn record_look(tx: &Transaction<'_>, store: &StoreSide, look: &Look, now: i64) -> Result<bool, AgentError> {
@@ -302,11 +423,7 @@ fn record_look(tx: &Transaction<'_>, store: &StoreSide, look: &Look, now: i64) -
     let Some(kept::Captured { difference, before, kept }) = kept::capture(kept.as_ref(), look.row.as_ref(), &entity.columns) else {
         return Ok(false);
     };
-    let data = match (&look.row, store.schema.table(&look.table)) {
-        (Some(row), _) => row.to_json(),
-        (None, Some(table)) => table.key.iter().cloned().zip(look.values.iter().cloned()).collect::<Row>().to_json(),
-        (None, None) => Row::default().to_json(),
-    };
+    let data = look.row.as_ref().unwrap_or(&look.key_columns).to_json();
     outbox::add(
         tx,
         &outbox::NewEntry {

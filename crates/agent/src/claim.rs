@@ -7,7 +7,8 @@ use uuid::Uuid;
 use crate::agent::{Agent, AgentError};
 use crate::state::outbox::Entry;
 use crate::state::{conflicts, inbox, marks as state_marks, outbox, shadow, upload};
-use crate::store::{StoreError, applied, install, marks, open};
+use crate::store::install::{self, Keep};
+use crate::store::{StoreError, applied, marks, open};
 
 /// Which stores an agent may make its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,8 @@ impl Agent {
         }
         tracing::info!(owner, state_dir, is_copy, is_abandoned, "taking over a store");
         let mut conn = self.writer()?;
-        install::remove(&mut conn).map_err(|error| self.store_error(error))
+        let keep = if is_copy && !is_abandoned { Keep::IdsOfACopy } else { Keep::Ids };
+        install::remove(&mut conn, keep).map_err(|error| self.store_error(error))
     }
 
     /// The store's place with every link followed, so that one file has one name.
@@ -130,7 +132,7 @@ impl Agent {
     /// Removes every trace from the store and forgets what was seen of it. The identity at the server is kept.
     pub fn detach(&self) -> Result<(), AgentError> {
         let mut conn = self.writer()?;
-        install::remove(&mut conn).map_err(|error| self.store_error(error))?;
+        install::remove(&mut conn, Keep::Nothing).map_err(|error| self.store_error(error))?;
         let mut state = self.state();
         let tx = state.write()?;
         shadow::clear(&tx)?;

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod control;
 pub mod credentials;
 pub mod faults;
+pub mod identity;
 pub mod kept;
 pub mod logs;
 pub mod memory;

@@ -30,7 +30,7 @@ impl Agent {
         };
         let own = self.is_restoring()?;
         let with_all_own = own && self.has_sent_all()?;
-        let query = PullQuery { cursor, exclude_own: !own, entities: self.subscription()?, wait_ms };
+        let query = PullQuery { cursor, exclude_own: !own, entities: self.subscription()?, limit: None, wait_ms };
         let reply = self.remote.pull(&device_id, query).await;
         self.faults.point("page pulled")?;
         match reply {

@@ -223,9 +223,9 @@ fn is_blocked(schema: &Schema, blocked: &HashSet<(String, String)>, entry: &Entr
     let (Some(table), Ok(row)) = (schema.table(&entry.entity), serde_json::from_str::<Row>(&entry.data)) else {
         return false;
     };
-    table.parents.iter().any(|parent| {
-        let key: Vec<_> = parent.columns.iter().filter_map(|column| row.get(column).cloned()).collect();
-        blocked.contains(&(parent.table.clone(), tillsync_core::key::entity_id(&key)))
+    table.parents.iter().any(|reference| {
+        let id = schema.table(&reference.table).and_then(|parent| table.parent_id(parent, reference, &row));
+        id.is_some_and(|id| blocked.contains(&(reference.table.clone(), id)))
     })
 }
 

@@ -5,19 +5,21 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
+use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use tillsync_core::change::Operation;
 use tillsync_core::diff::Shadow;
 use tillsync_core::digest::{Digest, bucket};
 use tillsync_core::kept::Kept;
-use tillsync_core::key::parse_entity_id;
 use tillsync_core::problem::Problem;
+use tillsync_core::row::Row;
 use tillsync_core::sync::Trouble;
 use tillsync_core::wire::snapshot::At;
 use uuid::Uuid;
 
-use crate::agent::{Agent, AgentError};
+use crate::agent::{Agent, AgentError, StoreSide};
 use crate::clock::now_ms;
+use crate::identity::{Identity, Known};
 use crate::state::{digest, inbox, marks, outbox, outside, shadow};
 use crate::store::schema::Table;
 use crate::store::{open, rows};
@@ -314,8 +316,7 @@ impl Agent {
         let mut state = self.state();
         let tx = state.write()?;
         for found in lost {
-            let Some(values) = parse_entity_id(&found.key).filter(|values| values.len() == table.key.len()) else { continue };
-            let read = rows::read(&conn, table, &values).map_err(|error| self.store_error(error))?.pop();
+            let read = read_wired(&conn, &tx, &store, table, &found.key).map_err(|error| self.store_error(error))?;
             // What is gone meanwhile is in the journal and goes its usual way.
             let (Some(row), Some(Kept::Row(kept))) = (read, shadow::get(&tx, entity.number, &found.key)?) else { continue };
             shadow::put(&tx, entity.number, &found.key, &Kept::Row(Shadow { version: found.server_version, ..kept }))?;
@@ -335,4 +336,13 @@ impl Agent {
         }
         Ok(tx.commit()?)
     }
+}
+
+/// The row with this id as it is on the wire; `None` when it is not here.
+fn read_wired(conn: &Connection, state: &Connection, store: &StoreSide, table: &Table, key: &str) -> rusqlite::Result<Option<Row>> {
+    let known = Known::default();
+    let identity = Identity::new(conn, Some(state), store, &known)?;
+    let Some(values) = identity.key_to_local(table, key)?.filter(|values| values.len() == table.key.len()) else { return Ok(None) };
+    let row = rows::read(conn, table, &values)?.pop();
+    row.map(|row| identity.to_wire(table, row).map(|wired| wired.row)).transpose()
 }

@@ -3,17 +3,23 @@
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
+use tillsync_core::key::{parse_entity_id, parse_uuid};
 use tillsync_core::problem::Problem;
+use tillsync_core::value::Value;
 use uuid::Uuid;
 
 use crate::agent::{Agent, AgentError, StoreSide};
 use crate::apply::{note_received, take_over};
-use crate::state::{conflicts, inbox, marks as state_marks, outbox, shadow, upload};
-use crate::store::{StoreError, applied, journal, marks, open, schema};
+use crate::state::{conflicts, ids, inbox, marks as state_marks, outbox, shadow, upload};
+use crate::store::ids as store_ids;
+use crate::store::{StoreError, applied, journal, marks, open, rows, schema};
 
 /// Numbers left out after a restore, so that no sequence number that may have been used is used again.
 const SEQUENCE_GAP: i64 = 1_000_000;
+
+/// Rows named in one visit, so that the store is never held for long.
+const NAMED_PER_VISIT: usize = 1_000;
 
 /// What a visit found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +32,32 @@ pub enum Finding {
     Applied,
     /// The store is an older copy of itself, or a copy of another register's.
     Restored,
+}
+
+/// Rows that the restored store does not hold give up their keys: the POS uses them again, and when they come back they get others. What
+/// it holds of pulled rows is what counts.
+fn forget_lost_ids(conn: &Connection, state: &Connection, store: &StoreSide) -> rusqlite::Result<()> {
+    if store.schema.tables.iter().all(|table| table.fresh.is_none()) {
+        return Ok(());
+    }
+    let (births, first) = journal::births(conn)?;
+    ids::forget_lost(state, first, |birth| births.get(&birth.seq) == Some(&birth.random))?;
+    for table in store.schema.tables.iter().filter(|table| table.fresh.is_some()) {
+        let entity = store.entity(&table.name).number;
+        ids::clear_copies(state, entity)?;
+        store_ids::all(conn, table.number, |id, local| ids::copy(state, entity, id, &local))?;
+    }
+    Ok(())
+}
+
+/// Whether the journal tells another birth under the number of the last one that was captured: the store went back and has come as far
+/// again since.
+fn is_another_past(conn: &Connection, state: &Connection) -> rusqlite::Result<bool> {
+    let Some(seq) = state_marks::get::<i64>(state, state_marks::BIRTH_SEQ)? else { return Ok(false) };
+    let random: Option<i64> = state_marks::get(state, state_marks::BIRTH)?;
+    let there =
+        conn.prepare_cached("SELECT r FROM _tillsync_journal WHERE seq = ?1")?.query_row([seq], |row| row.get(0)).optional()?;
+    Ok(there.is_some_and(|there: Option<i64>| there != random))
 }
 
 impl Agent {
@@ -46,6 +78,7 @@ impl Agent {
         let recorded: i64 = state_marks::get(state.conn(), state_marks::APPLIED_SEQ)?.unwrap_or(0);
         let applied: i64 = marks::get(conn, marks::APPLIED_SEQ)?.unwrap_or(0);
         let behind = journal::last(conn)? < captured || store_cursor < cursor || applied < recorded;
+        let behind = behind || is_another_past(conn, state.conn())?;
         if mine.as_deref() != Some(&theirs) || behind {
             return Ok(Some(Finding::Restored));
         }
@@ -109,14 +142,18 @@ impl Agent {
         }
         let recorded = self.recorded()?;
         let noted = applied::after(&conn, recorded).map_err(wrap)?;
+        let local_of = |entry: &applied::Entry| parse_uuid(&entry.key).map(|id| store_ids::local_of(&conn, entry.table, id));
+        let has_ids = store_ids::are_there(&conn).map_err(wrap)?;
+        let locals = noted.iter().map(|entry| local_of(entry).filter(|_| has_ids).transpose().map(Option::flatten));
+        let locals: Vec<Option<String>> = locals.collect::<rusqlite::Result<_>>().map_err(wrap)?;
         let last = marks::get(&conn, marks::APPLIED_SEQ).map_err(wrap)?.unwrap_or(0);
         drop(conn);
         if last > recorded {
             let mut state = self.state();
             let tx = state.write()?;
-            for applied::Entry { table, key, kept } in &noted {
+            for (applied::Entry { table, key, kept }, local) in noted.iter().zip(&locals) {
                 let Some(table) = store.schema.numbered(*table) else { continue };
-                take_over(&tx, store, &table.name, key, kept)?;
+                take_over(&tx, store, &table.name, key, kept, local.as_deref())?;
             }
             note_received(&tx, last - recorded)?;
             tx.commit()?;
@@ -144,6 +181,7 @@ impl Agent {
         let incarnation = incarnation.unwrap_or_else(|| Uuid::new_v4().to_string());
         self.scan_later()?;
         let conn = self.writer()?;
+        let was_served = marks::get::<String>(&conn, marks::NAMESPACE).map_err(|error| self.store_error(error))?.is_some();
         let write = || {
             conn.execute_batch("BEGIN IMMEDIATE")?;
             journal::lift(&conn, captured)?;
@@ -154,12 +192,17 @@ impl Agent {
             marks::set(&conn, marks::CURSOR, cursor)?;
             marks::set(&conn, marks::EPOCH, epoch)?;
             applied::clear(&conn)?;
-            marks::set(&conn, marks::APPLIED_SEQ, recorded)?;
-            conn.execute_batch("COMMIT")
+            marks::set(&conn, marks::APPLIED_SEQ, recorded)
         };
         write().map_err(|error| self.store_error(error))?;
+        self.recover_ids(&conn, store)?;
+        conn.execute_batch("COMMIT").map_err(|error| self.store_error(error))?;
         store.applied = Some(recorded);
         store.schema.version = schema::version(&conn).map_err(|error| self.store_error(error))?;
+        self.begin_births_anew()?;
+        if first_time && was_served {
+            self.name_all(store)?;
+        }
         state_marks::set(self.state().conn(), state_marks::INCARNATION, incarnation)?;
         if !first_time {
             self.notice(&Problem::journal_lost("its tables"))?;
@@ -194,6 +237,7 @@ impl Agent {
             let mut state = self.state();
             let tx = state.write()?;
             shadow::forget_after(&tx, cursor)?;
+            forget_lost_ids(&conn, &tx, store)?;
             for entry in outbox::sendable(&tx, 0, u32::MAX)? {
                 if let Some(entity) = store.entities.get(&entry.entity) {
                     shadow::remove(&tx, entity.number, &entry.key)?;
@@ -206,6 +250,7 @@ impl Agent {
             // Everything in the restored journal counts as new: nobody knows which entries came after the restore.
             state_marks::set(&tx, state_marks::CAPTURED_SEQ, oldest.map_or(0, |seq| seq - 1))?;
             state_marks::set(&tx, state_marks::INCARNATION, &incarnation)?;
+            state_marks::clear(&tx, state_marks::BIRTH_SEQ)?;
             tx.commit()?;
         }
         store.page = None;
@@ -225,6 +270,64 @@ impl Agent {
         // A pull that waits at the server asked for other registers' changes alone, and from a later cursor.
         self.pull_anew.store(true, Ordering::Relaxed);
         self.notice(&Problem::store_restored())
+    }
+
+    /// The journal is another one: what is known of births in the one before says nothing about it.
+    fn begin_births_anew(&self) -> Result<(), AgentError> {
+        let mut state = self.state();
+        let tx = state.write()?;
+        ids::forget_births(&tx)?;
+        state_marks::clear(&tx, state_marks::BIRTH_SEQ)?;
+        Ok(tx.commit()?)
+    }
+
+    /// Puts into the store what ids are made from, and what the state knows of pulled rows when the POS removed it.
+    fn recover_ids(&self, conn: &Connection, store: &StoreSide) -> Result<(), AgentError> {
+        let wrap = |error| self.store_error(error);
+        let state = self.state();
+        let mine: Option<String> = state_marks::get(state.conn(), state_marks::NAMESPACE)?;
+        let theirs: Option<String> = marks::get(conn, marks::NAMESPACE).map_err(wrap)?;
+        if marks::get::<bool>(conn, marks::COPIED).map_err(wrap)?.is_some() {
+            store_ids::part_from_original(conn, &store.schema.tables, Uuid::new_v4()).map_err(wrap)?;
+        } else if theirs.is_none() {
+            let namespace = mine.unwrap_or_else(|| Uuid::new_v4().to_string());
+            marks::set(conn, marks::NAMESPACE, namespace).map_err(wrap)?;
+            for table in store.schema.tables.iter().filter(|table| table.fresh.is_some()) {
+                for (id, local) in ids::copies(state.conn(), store.entity(&table.name).number)? {
+                    let values = parse_entity_id(&local).unwrap_or_default();
+                    if values.len() == table.key.len() && !rows::read(conn, table, &values).map_err(wrap)?.is_empty() {
+                        store_ids::put(conn, table.number, id, &local).map_err(wrap)?;
+                    }
+                }
+            }
+        }
+        let namespace: Option<String> = marks::get(conn, marks::NAMESPACE).map_err(wrap)?;
+        Ok(state_marks::set(state.conn(), state_marks::NAMESPACE, namespace)?)
+    }
+
+    /// A store that was served before holds rows that the server knows by their ids. Before any of them comes by a pull it must be known
+    /// here under its key, or it would come as another row.
+    fn name_all(&self, store: &StoreSide) -> Result<(), AgentError> {
+        for table in store.schema.tables.iter().filter(|table| table.fresh.is_some()) {
+            let mut after: Option<Vec<Value>> = None;
+            loop {
+                let conn = open::reader(&self.config.store)?;
+                let found =
+                    rows::read_after(&conn, table, after.as_deref(), NAMED_PER_VISIT).map_err(|error| self.store_error(error))?;
+                let Some(last) = found.last() else { break };
+                after = Some(rows::key_of(table, last));
+                let (looks, named) = self.name(store, &conn, table, found).map_err(|error| self.store_error(error))?;
+                drop(conn);
+                let mut state = self.state();
+                let tx = state.write()?;
+                ids::remember(&tx, &named)?;
+                for id in looks.iter().filter_map(|look| parse_uuid(&look.key)) {
+                    ids::seen(&tx, store.entity(&table.name).number, id, None)?;
+                }
+                tx.commit()?;
+            }
+        }
+        Ok(())
     }
 
     /// The server counts anew: everything is compared with it again, and what it had confirmed since is sent again.

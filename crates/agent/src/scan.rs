@@ -5,9 +5,13 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 use tillsync_core::key::{entity_id, parse_entity_id};
+use tillsync_core::row::Row;
+use tillsync_core::value::Value;
 
 use crate::agent::{Agent, AgentError, StoreSide};
 use crate::capture::{Look, record_looks};
+use crate::identity::{Identity, Known};
+use crate::state::ids::{self, Named};
 use crate::state::{marks, shadow, upload};
 use crate::store::schema::Table;
 use crate::store::{open, rows};
@@ -75,16 +79,10 @@ impl Agent {
             if last_visit {
                 found.extend(rows::read_null_keys(&conn, table, ROWS_PER_VISIT).map_err(|error| self.store_error(error))?);
             }
-            drop(conn);
             scan.rows += found.len() as u64;
-            let looks: Vec<Look> = found
-                .into_iter()
-                .map(|row| {
-                    let values = rows::key_of(table, &row);
-                    Look { table: table.name.clone(), key: entity_id(&values), values, row: Some(row) }
-                })
-                .collect();
-            scan.added += self.record_scan(&store, &looks)?;
+            let (looks, named) = self.name(&store, &conn, table, found).map_err(|error| self.store_error(error))?;
+            drop(conn);
+            scan.added += self.record_scan(&store, &looks, &named)?;
             if last_visit {
                 return Ok(());
             }
@@ -93,6 +91,20 @@ impl Agent {
                 std::thread::sleep(began.elapsed() * times);
             }
         }
+    }
+
+    /// Rows of the store as looks at them, and the ids that were given on the way.
+    pub(crate) fn name(
+        &self,
+        store: &StoreSide,
+        conn: &Connection,
+        table: &Table,
+        found: Vec<Row>,
+    ) -> rusqlite::Result<(Vec<Look>, Vec<Named>)> {
+        let (state, known) = (self.state(), Known::default());
+        let identity = Identity::new(conn, Some(state.conn()), store, &known)?;
+        let looks = found.into_iter().map(|row| Ok(Look::at_row(table, identity.to_wire(table, row)?, None)));
+        Ok((looks.collect::<rusqlite::Result<_>>()?, identity.into_named()))
     }
 
     fn scan_vanished(&self, table: &Table, accept_deletes: bool, scan: &mut Scan) -> Result<(), AgentError> {
@@ -109,7 +121,7 @@ impl Agent {
         }
         if vanished > 0 {
             self.each_vanished(table, number, |looks| {
-                scan.added += self.record_scan(&self.store(), &looks)?;
+                scan.added += self.record_scan(&self.store(), &looks, &[])?;
                 Ok(())
             })?;
         }
@@ -127,30 +139,46 @@ impl Agent {
             let keys = shadow::keys_after(self.state().conn(), entity, after.as_deref(), ROWS_PER_VISIT)?;
             let Some(last) = keys.last() else { return Ok(()) };
             after = Some(last.clone());
-            let store = self.store_to_read();
-            let conn = open::reader(&self.config.store)?;
-            let gone = keys.into_iter().filter_map(|key| vanished(&conn, table, key).transpose());
-            let looks: Vec<Look> = gone.collect::<Result<_, _>>().map_err(|error| self.store_error(error))?;
-            drop((conn, store));
+            let looks = self.look_for(table, keys)?;
             for look in looks {
                 each(vec![look])?;
             }
         }
     }
 
-    fn record_scan(&self, store: &StoreSide, looks: &[Look]) -> Result<u64, AgentError> {
+    fn look_for(&self, table: &Table, keys: Vec<String>) -> Result<Vec<Look>, AgentError> {
+        let store = self.store_to_read();
+        let conn = open::reader(&self.config.store)?;
+        let look = || -> rusqlite::Result<Vec<Look>> {
+            let (state, known) = (self.state(), Known::default());
+            let identity = Identity::new(&conn, Some(state.conn()), &store, &known)?;
+            keys.into_iter().filter_map(|key| vanished(&conn, &identity, table, key).transpose()).collect()
+        };
+        look().map_err(|error| self.store_error(error))
+    }
+
+    fn record_scan(&self, store: &StoreSide, looks: &[Look], named: &[Named]) -> Result<u64, AgentError> {
         let mut state = self.state();
         let tx = state.write()?;
+        ids::remember(&tx, named)?;
         let added = record_looks(&tx, store, looks, self.capture_time(&tx)?)?;
         tx.commit()?;
         Ok(added)
     }
 }
 
-fn vanished(conn: &Connection, table: &Table, key: String) -> rusqlite::Result<Option<Look>> {
-    let Some(values) = parse_entity_id(&key).filter(|values| values.len() == table.key.len()) else {
-        return Ok(None);
+fn vanished(conn: &Connection, identity: &Identity<'_>, table: &Table, key: String) -> rusqlite::Result<Option<Look>> {
+    let key_columns = match (&table.fresh, parse_entity_id(&key).filter(|values| values.len() == table.key.len())) {
+        (Some(fresh), _) => Row::from_iter([(fresh.clone(), Value::Text(key.clone()))]),
+        (None, Some(values)) => table.key.iter().cloned().zip(values).collect(),
+        (None, None) => return Ok(None),
     };
-    let there = rows::read(conn, table, &values)?.iter().any(|row| entity_id(&rows::key_of(table, row)) == key);
-    Ok((!there).then(|| Look { table: table.name.clone(), key, values, row: None }))
+    let there = match identity.key_to_local(table, &key)? {
+        Some(values) => {
+            let local = entity_id(&values);
+            rows::read(conn, table, &values)?.iter().any(|row| entity_id(&rows::key_of(table, row)) == local)
+        }
+        None => false,
+    };
+    Ok((!there).then(|| Look::at_nothing(table, key, key_columns)))
 }

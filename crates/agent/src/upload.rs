@@ -6,15 +6,17 @@ use std::sync::atomic::Ordering;
 use rusqlite::Transaction;
 use tillsync_core::change::{Operation, Verdict};
 use tillsync_core::kept::{Kept, is_with_server};
-use tillsync_core::key::{entity_id, parse_entity_id};
+use tillsync_core::key::{entity_id, parse_entity_id, parse_uuid};
 use tillsync_core::print::row_print;
 use tillsync_core::row::Row;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::agent::{Agent, AgentError, StoreSide};
+use crate::identity::{Identity, Known, Wired};
 use crate::push::{hold_server_row, settle_version};
 use crate::remote::{Answer, Outgoing};
+use crate::state::ids::{self, Named};
 use crate::state::{conflicts, marks, outbox, shadow, upload};
 use crate::store::schema::Table;
 use crate::store::{open, rows};
@@ -37,7 +39,10 @@ pub struct Upload {
 }
 
 struct Stretch {
-    rows: Vec<Row>,
+    /// As they are on the wire.
+    rows: Vec<Wired>,
+    /// Ids that were given on the way.
+    named: Vec<Named>,
     position: String,
     last: bool,
 }
@@ -85,15 +90,18 @@ impl Agent {
         let rows_max = if readers_block { rows_max.min(ROWS_PER_SHORT_VISIT) } else { rows_max };
         let mut store = self.store_to_read();
         self.make_ready(&mut store)?;
-        let stretch = self.read_stretch(table, position, rows_max)?;
+        let stretch = self.read_stretch(&store, table, position, rows_max)?;
         let mut state = self.state();
         let tx = state.write()?;
         let entity = store.entity(&table.name);
         let incarnation: String = marks::get(&tx, marks::INCARNATION)?.unwrap_or_default();
         let looked_at = stretch.rows.len() as u64;
         let mut outgoing = Vec::new();
-        for row in stretch.rows {
-            let key = entity_id(&rows::key_of(table, &row));
+        ids::remember(&tx, &stretch.named)?;
+        for Wired { id: key, row, .. } in stretch.rows {
+            if let Some(id) = parse_uuid(&key).filter(|_| table.fresh.is_some()) {
+                ids::seen(&tx, entity.number, id, None)?;
+            }
             let kept = shadow::get(&tx, entity.number, &key)?;
             if is_with_server(kept.as_ref(), outbox::has_unsent(&tx, &table.name, &key)?) {
                 continue;
@@ -119,17 +127,30 @@ impl Agent {
         Ok(Some((Upload { table: table.name.clone(), position: stretch.position, looked_at }, outgoing)))
     }
 
-    fn read_stretch(&self, table: &Table, position: Option<&str>, rows_max: usize) -> Result<Stretch, AgentError> {
+    fn read_stretch(
+        &self,
+        store: &StoreSide,
+        table: &Table,
+        position: Option<&str>,
+        rows_max: usize,
+    ) -> Result<Stretch, AgentError> {
         let conn = open::reader(&self.config.store)?;
         let wrap = |error| self.store_error(error);
         if position == Some(NULL_KEYS) {
-            return Ok(Stretch { rows: Vec::new(), position: NULL_KEYS.to_owned(), last: true });
+            return Ok(Stretch { rows: Vec::new(), named: Vec::new(), position: NULL_KEYS.to_owned(), last: true });
         }
+        let name = |found: Vec<Row>| {
+            let (state, known) = (self.state(), Known::default());
+            let identity = Identity::new(&conn, Some(state.conn()), store, &known)?;
+            let rows = found.into_iter().map(|row| identity.to_wire(table, row)).collect::<rusqlite::Result<_>>()?;
+            rusqlite::Result::Ok((rows, identity.into_named()))
+        };
         let after = position.and_then(parse_entity_id);
         let found = rows::read_after(&conn, table, after.as_deref(), rows_max).map_err(wrap)?;
         if let Some(last) = found.last() {
             let position = entity_id(&rows::key_of(table, last));
-            return Ok(Stretch { rows: found, position, last: false });
+            let (rows, named) = name(found).map_err(wrap)?;
+            return Ok(Stretch { rows, named, position, last: false });
         }
         let mut found = rows::read_null_keys(&conn, table, NULL_KEY_ROWS_MAX).map_err(wrap)?;
         let mut seen = std::collections::HashMap::new();
@@ -137,7 +158,8 @@ impl Agent {
             *seen.entry(entity_id(&rows::key_of(table, row))).or_insert(0) += 1;
         }
         found.retain(|row| seen[&entity_id(&rows::key_of(table, row))] == 1);
-        Ok(Stretch { rows: found, position: NULL_KEYS.to_owned(), last: true })
+        let (rows, named) = name(found).map_err(wrap)?;
+        Ok(Stretch { rows, named, position: NULL_KEYS.to_owned(), last: true })
     }
 }
 

@@ -13,6 +13,7 @@ pub mod merge;
 pub mod policy;
 pub mod print;
 pub mod problem;
+pub mod proposal;
 pub mod rhythm;
 pub mod row;
 pub mod status;

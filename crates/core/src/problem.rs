@@ -150,6 +150,18 @@ impl Problem {
         )
     }
 
+    /// The config has changed what a table's keys mean, after rows of it were synced.
+    pub fn key_changed(table: &str, before: &str) -> Self {
+        Self::new(
+            "key_changed",
+            Severity::Error,
+            format!("The config gives the table {table} another kind of key than its rows were synced with."),
+            format!(
+                "Set it back with `tillsync tables set {table} --key {before}`; with another key the rows would come a second time."
+            ),
+        )
+    }
+
     /// The journal was missing and has been put back.
     pub fn journal_lost(what: &str) -> Self {
         Self::new(

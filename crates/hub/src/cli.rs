@@ -13,6 +13,7 @@ use tillsync_core::config::Role;
 use tillsync_core::policy::Policies;
 use tokio::net::TcpListener;
 
+use crate::database::Terms;
 use crate::hub::{Hub, Options};
 use crate::router::router;
 
@@ -72,6 +73,9 @@ struct EnrollToken {
     /// What these registers may do [default: register]
     #[arg(long, value_name = "ROLE", value_parser = parse_role)]
     role: Option<Role>,
+    /// The only entities that these registers may send and fetch [default: all]
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    entities: Option<Vec<String>>,
 }
 
 impl Cli {
@@ -80,7 +84,8 @@ impl Cli {
         match self.command {
             Command::Serve(serve) => serve.run().await,
             Command::EnrollToken(wanted) => {
-                let token = wanted.place.open().await?.make_enroll_token(wanted.uses, wanted.expires, wanted.role).await?;
+                let terms = Terms { role: wanted.role, entities: wanted.entities };
+                let token = wanted.place.open().await?.make_enroll_token(wanted.uses, wanted.expires, terms).await?;
                 print_line(&token)
             }
             Command::AdminKey(place) => print_line(&place.open().await?.replace_admin_key().await?),

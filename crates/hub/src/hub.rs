@@ -4,10 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tillsync_core::config::Role;
 use tillsync_core::policy::Policies;
 
-use crate::database::{Database, DatabaseError, OpenError, Sqlite};
+use crate::database::{Database, DatabaseError, OpenError, Sqlite, Terms};
 use crate::key::Key;
 use crate::live::Live;
 
@@ -49,11 +48,11 @@ impl Hub {
         Ok(key.reveal().to_owned())
     }
 
-    /// A token that lets `uses` devices register within `valid_for`, in this role; in that of a till when none is given.
-    pub async fn make_enroll_token(&self, uses: u32, valid_for: Duration, role: Option<Role>) -> Result<String, DatabaseError> {
+    /// A token that lets `uses` devices register within `valid_for`, on these terms.
+    pub async fn make_enroll_token(&self, uses: u32, valid_for: Duration, terms: Terms) -> Result<String, DatabaseError> {
         let token = Key::make_token();
         let lifetime_ms = i64::try_from(valid_for.as_millis()).unwrap_or(i64::MAX);
-        self.database.add_enroll_token(token.hash(), uses, crate::clock::now_ms().saturating_add(lifetime_ms), role).await?;
+        self.database.add_enroll_token(token.hash(), uses, crate::clock::now_ms().saturating_add(lifetime_ms), terms).await?;
         Ok(token.reveal().to_owned())
     }
 

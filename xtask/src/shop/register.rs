@@ -41,7 +41,9 @@ impl Register {
     pub fn init(&self, server: SocketAddr, enroll_token: &str) -> Result<()> {
         let mut init = self.tillsync("init");
         init.arg("--store").arg(&self.store).args(["--server", &format!("http://{server}"), "--name", &self.name]);
-        init.args(["--enroll-token", enroll_token, "--credentials", "file", "--state-dir"]).arg(self.folder.join("state"));
+        // Both registers begin with the same catalogue, and the proof compares their rows by key.
+        init.args(["--key", "*=global", "--enroll-token", enroll_token, "--credentials", "file", "--state-dir"]);
+        init.arg(self.folder.join("state"));
         Running::start(&format!("{}: tillsync init", self.name), &mut init, &self.log("init"))?.wait_for_success(INIT_WITHIN)
     }
 

@@ -5,11 +5,17 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
+use tillsync_core::row::Row;
+use tillsync_core::value::Value;
 
 use crate::agent::{Agent, AgentError, StoreSide};
+use crate::apply::one::{Desk, refused_is_held};
 use crate::apply::{Arriving, INBOX_MAX, JOURNAL_MAX, Outcome, Outcomes, Slice, from_inbox};
+use crate::identity::{Identity, Local};
+use crate::state::State;
 use crate::state::inbox::{self, Reason};
 use crate::state::marks;
+use crate::store::schema::Table;
 use crate::store::{StoreError, rows};
 
 /// Rows that are tried together when each alone is refused; swaps are of two rows, or of a list that was put in another order.
@@ -33,7 +39,7 @@ impl Agent {
         while arriving.len() > 1 {
             let mut conn = self.writer()?;
             let none = HashMap::new();
-            let kept_out = RefCell::default();
+            let (kept_out, known) = (RefCell::default(), RefCell::default());
             let recorded = self.recorded()?;
             let slice = Slice {
                 store,
@@ -45,11 +51,14 @@ impl Agent {
                 recorded,
                 applied: recorded,
                 held: &none,
-                agent: self,
                 kept_out: &kept_out,
+                known: &known,
                 work: Duration::ZERO,
             };
-            match slice.write_together(&mut conn).map_err(|error| StoreError::from_sqlite(&self.config.store, error)) {
+            let state = store.schema.needs_state().then(|| self.state());
+            let wrote = slice.write_together(&mut conn, state.as_deref().map(State::conn));
+            drop(state);
+            match wrote.map_err(|error| StoreError::from_sqlite(&self.config.store, error)) {
                 Ok(Together::Written(outcomes, applied)) => {
                     store.applied = Some(applied);
                     self.faults.point("rows written together")?;
@@ -67,44 +76,51 @@ impl Agent {
 
 impl Slice<'_> {
     /// All or nothing: first every row goes out, then every row comes in.
-    fn write_together(&self, conn: &mut Connection) -> rusqlite::Result<Together> {
+    fn write_together(&self, conn: &mut Connection, state: Option<&Connection>) -> rusqlite::Result<Together> {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if !self.is_as_left(&tx)? {
             return Ok(Together::CaptureFirst);
         }
         let Some(touched) = self.touched(&tx)? else { return Ok(Together::CaptureFirst) };
-        let mut merged = Vec::with_capacity(self.arriving.len());
-        let mut left_out = Vec::with_capacity(self.arriving.len());
-        for arriving in self.arriving {
-            let (Some(table), Some(row)) = (self.store.schema.table(&arriving.change.entity), &arriving.row) else {
-                return Ok(Together::InTheWay(merged.len()));
+        let desk = Desk { conn: &tx, identity: Identity::new(&tx, state, self.store, self.known)?, touched };
+        let mut taken_out = Vec::with_capacity(self.arriving.len());
+        for (place, Arriving { change, row, .. }) in self.arriving.iter().enumerate() {
+            let table = self.store.schema.table(&change.entity);
+            let local =
+                table.map(|table| desk.identity.to_local(table, &change.key, change.operation, row.as_ref())).transpose()?;
+            // Only rows that are here can stand in each other's way; a new one is refused by one that is here.
+            let (Some(table), Some(Local::Known { values, row: Some(row) })) = (table, local) else {
+                return Ok(Together::InTheWay(place));
             };
             // Columns that did not come along keep their value.
-            let mut whole = rows::read(&tx, table, &arriving.values)?.pop().unwrap_or_default();
+            let mut whole = rows::read(&tx, table, &values)?.pop().unwrap_or_default();
             for (name, value) in row.iter() {
                 whole.set(name, value.clone());
             }
-            left_out.push(rows::read_left_out(&tx, table, &arriving.values)?);
-            rows::delete(&tx, table, &arriving.values)?;
-            merged.push(Arriving {
-                change: arriving.change.clone(),
-                values: arriving.values.clone(),
-                row: Some(whole),
-                may_meet_unsent: false,
-            });
+            let left_out = rows::read_left_out(&tx, table, &values)?;
+            rows::delete(&tx, table, &values)?;
+            taken_out.push(TakenOut { table, values, whole, left_out });
         }
         let mut outcomes = Outcomes::new();
-        for (place, arriving) in merged.iter().enumerate() {
-            match self.write_row(&tx, arriving, &touched)? {
+        for (place, (arriving, out)) in self.arriving.iter().zip(&taken_out).enumerate() {
+            let alone = Arriving { change: arriving.change.clone(), row: arriving.row.clone(), may_meet_unsent: false };
+            match refused_is_held(self.write_known(&desk, out.table, &alone, &out.values, Some(&out.whole)))? {
                 Outcome::Held(..) | Outcome::Outside => return Ok(Together::InTheWay(place)),
                 outcome => outcomes.push((place, outcome)),
             }
-            if let Some(table) = self.store.schema.table(&arriving.change.entity) {
-                rows::put_left_out(&tx, table, &arriving.values, &left_out[place])?;
-            }
+            rows::put_left_out(&tx, out.table, &out.values, &out.left_out)?;
         }
+        drop(desk);
         let applied = self.note(&tx, &outcomes)?;
         tx.commit()?;
         Ok(Together::Written(outcomes, applied))
     }
+}
+
+/// A row that was taken out, and what it is to be when it comes back.
+struct TakenOut<'a> {
+    table: &'a Table,
+    values: Vec<Value>,
+    whole: Row,
+    left_out: Row,
 }

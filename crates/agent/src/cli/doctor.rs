@@ -115,8 +115,8 @@ fn check_key(agent: &Agent, report: &mut Report) {
 fn check_server(agent: &Agent, report: &mut Report) -> anyhow::Result<()> {
     let Some((device_id, cursor)) = agent.identity()? else { return Ok(()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let reply =
-        runtime.block_on(agent.remote.pull(&device_id, PullQuery { cursor, exclude_own: true, entities: None, wait_ms: 0 }));
+    let reply = runtime
+        .block_on(agent.remote.pull(&device_id, PullQuery { cursor, exclude_own: true, entities: None, limit: None, wait_ms: 0 }));
     match reply {
         PullReply::Page(page, _) => {
             let head = page.head.map_or_else(String::new, |head| format!(", at change {head}"));

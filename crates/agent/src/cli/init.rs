@@ -12,7 +12,7 @@ use crate::agent::Agent;
 use crate::claim::Claim;
 use crate::cli::context::{Lock, default_config_path, default_state_dir, open_agent};
 use crate::cli::say::say;
-use crate::cli::{CredentialsArg, InitArgs, ProtocolArg, RoleArg, tables};
+use crate::cli::{CredentialsArg, InitArgs, ProtocolArg, RoleArg, propose, tables};
 use crate::remote::RegisterReply;
 use crate::state::marks;
 use crate::store::{open, schema, settings};
@@ -30,6 +30,7 @@ pub fn init(path: Option<PathBuf>, args: &InitArgs) -> anyhow::Result<ExitCode> 
     write_config(&path, &config)?;
     say!("config     {}", path.display())?;
     register(&agent, args.enroll_token.as_deref())?;
+    let agent = propose_keys(&path, args, agent)?;
     agent.set_up().map_err(|error| explain(&error))?;
     let store = agent.store();
     say!("store      {} ({} tables sync)", config.store.display(), store.schema.tables.len())?;
@@ -43,6 +44,28 @@ pub fn init(path: Option<PathBuf>, args: &InitArgs) -> anyhow::Result<ExitCode> 
 fn explain(error: &crate::agent::AgentError) -> anyhow::Error {
     let problem = error.problem();
     anyhow::anyhow!("{} {}", problem.text, problem.action)
+}
+
+/// What nobody has said about keys is proposed and written into the config, once: before the store is set up for the first time.
+fn propose_keys(path: &Path, args: &InitArgs, agent: Agent) -> anyhow::Result<Agent> {
+    let is_set_up = marks::get::<String>(agent.state().conn(), marks::INCARNATION)?.is_some();
+    if is_set_up {
+        return Ok(agent);
+    }
+    let others = args.key.iter().rfind(|(table, _)| table == propose::ALL_OTHERS).map(|(_, key)| *key);
+    let named: Vec<&str> = args.key.iter().map(|(table, _)| table.as_str()).collect();
+    let proposals = propose::propose(&agent, &named, others).map_err(|error| explain(&error))?;
+    let mut text = std::fs::read_to_string(path)?;
+    for (table, change) in &proposals {
+        text = edit_table(&text, table, change)?;
+        let (key, reason) = (change.key.unwrap_or_default(), change.remark.as_deref().unwrap_or_default());
+        say!("key        {table}: {}, {}", key.as_str(), reason.strip_prefix(&format!("{table}: ")).unwrap_or(reason))?;
+    }
+    tables::write_file(path, &text)?;
+    let Config { include_tables, exclude_tables, tables, .. } = Config::parse(&text)?;
+    let config = Config { include_tables, exclude_tables, tables, ..agent.config.clone() };
+    drop(agent);
+    open_agent(&config)
 }
 
 /// A config that is there already is kept; arguments change what they name.
@@ -84,7 +107,7 @@ fn make_config(path: &Path, args: &InitArgs) -> anyhow::Result<Config> {
     if let Some(tables) = &args.tables {
         config.include_tables = Some(tables.clone());
     }
-    for (table, key) in &args.key {
+    for (table, key) in args.key.iter().filter(|(table, _)| table != propose::ALL_OTHERS) {
         let known = config.tables.keys().find(|known| known.eq_ignore_ascii_case(table)).cloned();
         config.tables.entry(known.unwrap_or_else(|| table.clone())).or_insert_with(Table::default).key = *key;
     }

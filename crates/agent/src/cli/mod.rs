@@ -8,6 +8,7 @@ mod context;
 mod doctor;
 mod init;
 mod outbox;
+mod propose;
 mod run;
 mod say;
 mod show;
@@ -129,7 +130,7 @@ struct InitArgs {
     /// Only these tables sync
     #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
     tables: Option<Vec<String>>,
-    /// How a table's key is meant, such as sales=register [default: proposed from schema and data]
+    /// How a table's key is meant, such as sales=register, or *=global for all others [default: proposed from schema and data]
     #[arg(long, value_name = "TABLE=KIND", value_parser = tables::parse_key)]
     key: Vec<(String, Key)>,
     /// Take over a store whose other agent is gone for good

@@ -17,6 +17,7 @@ use crate::cli::context::Context;
 use crate::cli::say::{complain, say};
 use crate::cli::{DirectionArg, KeyArg, TablesSetArgs};
 use crate::control::{Answer, Command, config_print};
+use crate::state::selection;
 use crate::store::{StoreError, open, schema, settings};
 
 /// An agent finishes what is under way before it takes up another config; with a server that hangs this takes a few seconds.
@@ -168,6 +169,7 @@ pub fn set(context: &Context, args: &TablesSetArgs) -> anyhow::Result<ExitCode> 
     if let Some(new) = complaints.iter().find(|complaint| !known.contains(complaint)) {
         bail!("{new}; nothing was changed");
     }
+    refuse_other_key(context, args)?;
     write_file(&context.path, &text)?;
     match (has_taken_up(context, &config), context.is_running()) {
         (true, _) => say!("{}: changed; the running agent goes on with it", args.table),
@@ -175,6 +177,28 @@ pub fn set(context: &Context, args: &TablesSetArgs) -> anyhow::Result<ExitCode> 
         (false, false) => say!("{}: changed", args.table),
     }?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The kind of key stays once rows were synced: with the other kind they would be other rows.
+fn refuse_other_key(context: &Context, args: &TablesSetArgs) -> anyhow::Result<()> {
+    let now = context.config.table(&args.table).key;
+    let Some(wanted) = args.key.map(Key::from).filter(|key| *key != now) else { return Ok(()) };
+    if !context.config.state_dir.join("agent.db").exists() {
+        return Ok(());
+    }
+    let agent = context.agent()?;
+    let conn = open::reader(&context.config.store)?;
+    let schema = schema::read(&conn, &context.config)?;
+    let table = schema.tables.iter().find(|table| table.name.eq_ignore_ascii_case(&args.table));
+    if let Some(table) = table.filter(|table| selection::has_rows(agent.state().conn(), &table.name).unwrap_or(true)) {
+        bail!(
+            "rows of {} were synced with key = \"{}\"; with \"{}\" they would come a second time. Nothing was changed",
+            table.name,
+            now.as_str(),
+            wanted.as_str()
+        );
+    }
+    Ok(())
 }
 
 /// Tells the running agent, if there is one, and waits until it works with the new config.

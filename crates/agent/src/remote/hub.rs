@@ -88,7 +88,7 @@ pub fn encode_pull(query: &PullQuery) -> Request {
         device_id: None,
         api_key: None,
         from_cursor_id: query.cursor,
-        limit: Some(PULL_LIMIT_MAX),
+        limit: Some(query.limit.unwrap_or(PULL_LIMIT_MAX)),
         exclude_own: query.exclude_own,
         entity_types: query.entities.clone(),
         wait_ms: (query.wait_ms > 0).then_some(query.wait_ms),

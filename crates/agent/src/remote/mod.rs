@@ -149,6 +149,8 @@ pub struct PullQuery {
     pub exclude_own: bool,
     /// Only these entities, by their names on the wire; all when `None`.
     pub entities: Option<Vec<String>>,
+    /// At most this many changes; as many as the server gives when `None`.
+    pub limit: Option<u32>,
     /// How long the server may wait.
     pub wait_ms: u64,
 }

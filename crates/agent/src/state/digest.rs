@@ -5,6 +5,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Result};
 use tillsync_core::digest::{self, Digest};
 
+use crate::state::shadow::{key_at, key_from};
+
 /// SQLite has no XOR: a | b without a & b.
 pub(super) const CREATE: &str = "
 CREATE TABLE digests(entity INTEGER NOT NULL, bucket INTEGER NOT NULL, rows INTEGER NOT NULL, hash INTEGER NOT NULL,
@@ -40,11 +42,11 @@ pub(super) fn add_functions(conn: &Connection) -> Result<()> {
     })
 }
 
-/// The shadow keeps a key that is an integer as one.
+/// The shadow keeps keys in their shortest form.
 fn with_key<T>(call: &Context<'_>, work: impl FnOnce(&str) -> T) -> Result<T> {
     Ok(match call.get_raw(0) {
-        ValueRef::Integer(key) => work(&key.to_string()),
-        key => work(key.as_str()?),
+        ValueRef::Text(_) => work(call.get_raw(0).as_str()?),
+        key => work(&key_from(key)?),
     })
 }
 
@@ -63,10 +65,7 @@ pub fn rows_in(conn: &Connection, entity: i64, wanted: impl Fn(u32) -> bool) -> 
     let mut rows = query.query([entity])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let key = match row.get_ref(0)? {
-            ValueRef::Integer(key) => key.to_string(),
-            key => key.as_str()?.to_owned(),
-        };
+        let key = key_at(row, 0)?;
         if wanted(digest::bucket(&key)) {
             found.push((key, row.get(1)?));
         }

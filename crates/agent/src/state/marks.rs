@@ -17,6 +17,12 @@ pub const STORE: &str = "store";
 pub const REGISTRATION_ID: &str = "registration_id";
 /// Changes with every restore or clone that is noticed; the store holds the same one.
 pub const INCARNATION: &str = "incarnation";
+/// The store's namespace, should the POS remove it from the store.
+pub const NAMESPACE: &str = "namespace";
+/// The journal's number of the last birth that was captured, and its random number: another one there means a restored store.
+pub const BIRTH_SEQ: &str = "birth_seq";
+/// See [`BIRTH_SEQ`].
+pub const BIRTH: &str = "birth";
 /// Journal entries up to this one are in the outbox.
 pub const CAPTURED_SEQ: &str = "captured_seq";
 /// The cursor up to which the shadow is right.

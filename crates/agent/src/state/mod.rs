@@ -4,6 +4,7 @@
 
 pub mod conflicts;
 pub mod digest;
+pub mod ids;
 pub mod inbox;
 pub mod marks;
 pub mod outbox;
@@ -30,6 +31,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(outbox::ADD_BEFORE),
     M::up(conflicts::CREATE),
     M::up(digest::CREATE),
+    M::up(ids::CREATE),
 ];
 
 /// What can be wrong with the state.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tillsync_core::config::Direction;
 
 use crate::state::{marks, outside, shadow, upload};
-use crate::store::schema::{Schema, Table};
+use crate::store::schema::{Link, Schema, Table};
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Selection {
@@ -15,20 +15,56 @@ struct Selection {
     direction: Direction,
     filter: Option<String>,
     left_out: Vec<String>,
+    #[serde(default)]
+    fresh: Option<String>,
+    #[serde(default)]
+    links: Vec<Link>,
 }
 
 impl Selection {
     fn of(table: &Table) -> Self {
         let left_out = table.left_out.iter().map(|(column, _)| column.clone()).collect();
-        Self { entity: table.entity.clone(), direction: table.direction, filter: table.filter.clone(), left_out }
+        Self {
+            entity: table.entity.clone(),
+            direction: table.direction,
+            filter: table.filter.clone(),
+            left_out,
+            fresh: table.fresh.clone(),
+            links: table.links.clone(),
+        }
     }
+}
+
+/// The first table whose rows would be other rows on the wire than before, although some are known there.
+pub fn find_other_key<'a>(conn: &Connection, schema: &'a Schema) -> Result<Option<&'a Table>> {
+    let known = read(conn)?;
+    for table in &schema.tables {
+        let is_other = known.get(&table.name).is_some_and(|before| before.fresh != table.fresh);
+        if is_other && has_rows(conn, &table.name)? {
+            return Ok(Some(table));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether any row of a table is known on the wire.
+pub fn has_rows(conn: &Connection, table: &str) -> Result<bool> {
+    conn.query_row(
+        "SELECT EXISTS (SELECT 1 FROM shadow WHERE entity = (SELECT number FROM entities WHERE name = ?1))",
+        [table],
+        |row| row.get(0),
+    )
+}
+
+fn read(conn: &Connection) -> Result<BTreeMap<String, Selection>> {
+    let known: Option<String> = marks::get(conn, marks::SELECTION)?;
+    Ok(known.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
 }
 
 /// Compares with the last time. Where more comes through than before the store is to be compared; gives back whether what the server
 /// has must be fetched again, too.
 pub fn take_up(conn: &Connection, schema: &Schema) -> Result<bool> {
-    let known: Option<String> = marks::get(conn, marks::SELECTION)?;
-    let mut known: BTreeMap<String, Selection> = known.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    let mut known = read(conn)?;
     let mut fetch = false;
     for table in &schema.tables {
         let now = Selection::of(table);
@@ -44,7 +80,7 @@ pub fn take_up(conn: &Connection, schema: &Schema) -> Result<bool> {
             shadow::reset_versions_of(conn, &table.name)?;
             upload::restart(conn, &table.name)?;
         }
-        if other_rows || before.left_out.iter().any(|column| !now.left_out.contains(column)) {
+        if other_rows || before.links != now.links || before.left_out.iter().any(|column| !now.left_out.contains(column)) {
             marks::set(conn, marks::SCAN_DUE, true)?;
         }
     }

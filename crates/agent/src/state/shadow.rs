@@ -3,8 +3,11 @@
 //! Small on purpose, since a store may have ten million rows: the key in its shortest form, 8 bytes of print, the version, and
 //! 8 bytes per column only where an entity merges by field.
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 use tillsync_core::kept::{Columns, Kept};
+use tillsync_core::key::parse_uuid;
+use uuid::Uuid;
 
 use crate::kept::{Stored, read};
 
@@ -118,23 +121,35 @@ pub fn keys_after(conn: &Connection, entity: i64, after: Option<&str>, limit: us
     let beyond = if after.is_some() { "AND key > ?2" } else { "AND ?2 IS NULL" };
     let sql = format!("SELECT key FROM shadow WHERE entity = ?1 {beyond} AND print IS NOT NULL ORDER BY key LIMIT ?3");
     let mut query = conn.prepare_cached(&sql)?;
-    let rows = query.query_map(params![entity, after.map(Key), limit], |row| {
-        Ok(match row.get_ref(0)? {
-            rusqlite::types::ValueRef::Integer(n) => n.to_string(),
-            other => other.as_str()?.to_owned(),
-        })
-    })?;
+    let rows = query.query_map(params![entity, after.map(Key), limit], |row| key_at(row, 0))?;
     rows.collect()
 }
 
-/// An entity id in its shortest form: an integer where it is one.
-struct Key<'a>(&'a str);
+/// An entity id in its shortest form: an integer or a UUID's bytes where it is one.
+pub(crate) struct Key<'a>(pub &'a str);
 
 impl rusqlite::ToSql for Key<'_> {
     fn to_sql(&self) -> Result<rusqlite::types::ToSqlOutput<'_>> {
+        if let Some(id) = parse_uuid(self.0) {
+            return Ok(id.as_bytes().to_vec().into());
+        }
         Ok(match self.0.parse::<i64>() {
             Ok(n) if n.to_string() == self.0 => n.into(),
             _ => self.0.into(),
         })
     }
+}
+
+/// An entity id from its shortest form.
+pub(crate) fn key_at(row: &rusqlite::Row<'_>, place: usize) -> Result<String> {
+    key_from(row.get_ref(place)?)
+}
+
+/// The same from a value.
+pub(crate) fn key_from(value: ValueRef<'_>) -> Result<String> {
+    Ok(match value {
+        ValueRef::Integer(n) => n.to_string(),
+        ValueRef::Blob(bytes) => Uuid::from_slice(bytes).map_err(|_| rusqlite::types::FromSqlError::InvalidType)?.to_string(),
+        other => other.as_str()?.to_owned(),
+    })
 }

@@ -8,8 +8,8 @@ use rusqlite::{Connection, OptionalExtension, Result, TransactionBehavior, param
 
 use tillsync_core::config::Capture;
 
-use crate::store::applied;
 use crate::store::schema::{PREFIX, Schema, Table, quote};
+use crate::store::{applied, ids, marks};
 
 /// What an installation found missing and put back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +36,9 @@ pub fn install(conn: &mut Connection, schema: &mut Schema, capture: Capture) -> 
          CREATE TABLE IF NOT EXISTS _tillsync_tables(number INTEGER PRIMARY KEY, name TEXT UNIQUE);",
     )?;
     tx.execute_batch(applied::CREATE)?;
+    if schema.tables.iter().any(|table| table.fresh.is_some()) {
+        tx.execute_batch(ids::CREATE)?;
+    }
     make_journal(&tx, schema.key_width())?;
     number_tables(&tx, schema)?;
     let wanted = wanted_triggers(schema, capture);
@@ -72,7 +75,8 @@ pub fn check(conn: &Connection, schema: &mut Schema, capture: Capture) -> Result
         table.number = number.unwrap_or(0);
     }
     let journal = !exists(conn, "table", "_tillsync_journal")?;
-    let wide = !journal && journal_width(conn)? >= schema.key_width();
+    let wide = !journal && journal_width(conn)? >= schema.key_width() && marks_births(conn)?;
+    let has_ids = ids::are_there(conn)? || schema.tables.iter().all(|table| table.fresh.is_none());
     let wanted = wanted_triggers(schema, capture);
     let present = present_triggers(conn)?;
     let mut tables: Vec<String> = Vec::new();
@@ -84,20 +88,38 @@ pub fn check(conn: &Connection, schema: &mut Schema, capture: Capture) -> Result
         }
     }
     let left_over = present.iter().any(|(name, ..)| !wanted.iter().any(|trigger| trigger.name == *name));
-    let changed = !exists(conn, "table", "_tillsync_applied")? || !numbered || journal || !wide || !tables.is_empty() || left_over;
+    let has_notes = exists(conn, "table", "_tillsync_applied")?;
+    let changed = !has_notes || !numbered || journal || !wide || !has_ids || !tables.is_empty() || left_over;
     Ok(Some(Installed { tables, journal, changed }))
 }
 
-/// Removes every trace.
-pub fn remove(conn: &mut Connection) -> Result<()> {
+/// What stays in the store when its capture is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Nothing.
+    Nothing,
+    /// Which row is which on the wire, for an agent that goes on with this very store.
+    Ids,
+    /// The same, for a register whose store is a copy: rows made from now on are another register's.
+    IdsOfACopy,
+}
+
+/// Removes every trace but what is to be kept.
+pub fn remove(conn: &mut Connection, keep: Keep) -> Result<()> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for (name, ..) in present_triggers(&tx)? {
         tx.execute_batch(&format!("DROP TRIGGER {}", quote(&name)))?;
     }
-    tx.execute_batch(
-        "DROP TABLE IF EXISTS _tillsync_journal; DROP TABLE IF EXISTS _tillsync_applied;
-         DROP TABLE IF EXISTS _tillsync_tables; DROP TABLE IF EXISTS _tillsync_marks;",
-    )?;
+    tx.execute_batch("DROP TABLE IF EXISTS _tillsync_journal; DROP TABLE IF EXISTS _tillsync_applied;")?;
+    if keep == Keep::Nothing || !ids::are_there(&tx)? {
+        let ours = ["tables", "marks", "ids", "namespaces"].map(|name| format!("DROP TABLE IF EXISTS _tillsync_{name};"));
+        tx.execute_batch(&ours.concat())?;
+    } else {
+        tx.execute("DELETE FROM _tillsync_marks WHERE name NOT IN (?1, ?2)", [marks::NAMESPACE, marks::COPIED])?;
+        if keep == Keep::IdsOfACopy {
+            marks::set(&tx, marks::COPIED, true)?;
+        }
+    }
     tx.commit()
 }
 
@@ -105,7 +127,11 @@ pub fn remove(conn: &mut Connection) -> Result<()> {
 /// clause, and any constraint here would then fail the sale.
 fn make_journal(conn: &Connection, width: usize) -> Result<()> {
     let keys: Vec<String> = (0..width).map(|place| format!("k{place}")).collect();
-    conn.execute_batch(&format!("CREATE TABLE IF NOT EXISTS _tillsync_journal(seq INTEGER PRIMARY KEY, t, {})", keys.join(", ")))?;
+    let keys = keys.join(", ");
+    conn.execute_batch(&format!("CREATE TABLE IF NOT EXISTS _tillsync_journal(seq INTEGER PRIMARY KEY, t, {keys}, r)"))?;
+    if !marks_births(conn)? {
+        conn.execute_batch("ALTER TABLE _tillsync_journal ADD COLUMN r")?;
+    }
     for place in journal_width(conn)?..width {
         conn.execute_batch(&format!("ALTER TABLE _tillsync_journal ADD COLUMN k{place}"))?;
     }
@@ -114,6 +140,11 @@ fn make_journal(conn: &Connection, width: usize) -> Result<()> {
 
 fn journal_width(conn: &Connection) -> Result<usize> {
     conn.query_row("SELECT count(*) FROM pragma_table_info('_tillsync_journal') WHERE name LIKE 'k%'", [], |row| row.get(0))
+}
+
+/// Whether the journal has the column that tells one birth of a row from another with the same key.
+fn marks_births(conn: &Connection) -> Result<bool> {
+    conn.query_row("SELECT EXISTS (SELECT 1 FROM pragma_table_info('_tillsync_journal') WHERE name = 'r')", [], |row| row.get(0))
 }
 
 fn number_tables(conn: &Connection, schema: &mut Schema) -> Result<()> {
@@ -140,9 +171,10 @@ fn wanted_triggers(schema: &Schema, capture: Capture) -> Vec<Trigger> {
 fn triggers_of(table: &Table) -> Vec<Trigger> {
     let new = entry(table, "NEW");
     let old = entry(table, "OLD");
+    let birth = birth(table);
     let moved: Vec<String> = table.key.iter().map(|key| format!("OLD.{k} COLLATE BINARY IS NOT NEW.{k}", k = quote(key))).collect();
     let mut triggers = vec![
-        trigger(table, "insert", "AFTER INSERT", "", &new),
+        trigger(table, "insert", "AFTER INSERT", "", if table.fresh.is_some() { &birth } else { &new }),
         trigger(table, "update", "AFTER UPDATE", "", &new),
         trigger(table, "rekey", "AFTER UPDATE", &format!("WHEN {} ", moved.join(" OR ")), &old),
         trigger(table, "delete", "AFTER DELETE", "", &old),
@@ -165,6 +197,14 @@ fn entry(table: &Table, side: &str) -> String {
     let places = key_places(table);
     let values: Vec<String> = table.key.iter().map(|key| format!("{side}.{}", quote(key))).collect();
     format!("INSERT INTO _tillsync_journal(t, {places}) VALUES ({}, {});", table.number, values.join(", "))
+}
+
+/// The entry of a row that gets an id of its own. A restored store counts the same numbers again, in the journal and in the table; the
+/// random number tells the row that was lost from the one that took its key.
+fn birth(table: &Table) -> String {
+    let values: Vec<String> = table.key.iter().map(|key| format!("NEW.{}", quote(key))).collect();
+    let places = key_places(table);
+    format!("INSERT INTO _tillsync_journal(t, {places}, r) VALUES ({}, {}, random());", table.number, values.join(", "))
 }
 
 /// Writes down the row that an `INSERT OR REPLACE` is about to push out through another unique key.

@@ -15,6 +15,12 @@ pub const STORE_PATH: &str = "store_path";
 /// Changes with every restore or clone that is noticed.
 pub const INCARNATION: &str = "incarnation";
 
+/// What ids of rows that this store counted for itself are made from. It stays when the store is restored, copied or taken over.
+pub const NAMESPACE: &str = "namespace";
+
+/// The store was copied from another register's: rows made from now on are not the other one's.
+pub const COPIED: &str = "copied";
+
 /// The cursor up to which this store holds the server's changes.
 pub const CURSOR: &str = "cursor";
 

@@ -1,6 +1,7 @@
 //! The store: the POS's SQLite file, which is not ours. Everything here opens it, does one short thing, and closes it.
 
 pub mod applied;
+pub mod ids;
 pub mod install;
 pub mod journal;
 pub mod marks;

@@ -19,7 +19,7 @@ pub fn value_at(row: &rusqlite::Row<'_>, place: usize) -> Result<Value> {
 }
 
 /// A value as a statement's parameter.
-struct Bound<'a>(&'a Value);
+pub(super) struct Bound<'a>(pub(super) &'a Value);
 
 impl ToSql for Bound<'_> {
     fn to_sql(&self) -> Result<ToSqlOutput<'_>> {

@@ -1,7 +1,10 @@
 //! What the store holds: its tables, their keys, and which of them cannot sync.
 
 use rusqlite::{Connection, Result};
-use tillsync_core::config::{Config, Direction, LeftOut, Merge};
+use serde::{Deserialize, Serialize};
+use tillsync_core::config::{Config, Direction, Key, LeftOut, Merge};
+use tillsync_core::key::entity_id;
+use tillsync_core::row::Row;
 use tillsync_core::value::Value;
 
 /// Everything of ours in the store starts with this.
@@ -45,6 +48,11 @@ pub struct Table {
     pub filter: Option<String>,
     /// The primary key's columns, in key order.
     pub key: Vec<String>,
+    /// The key column that every register fills for itself; none where keys mean the same everywhere, and none where a key consists of
+    /// references alone.
+    pub fresh: Option<String>,
+    /// Columns that hold another table's local keys here and its rows' ids on the wire.
+    pub links: Vec<Link>,
     /// The columns that sync, in table order: all that hold data (generated ones do not) and are not left out.
     pub columns: Vec<String>,
     /// The columns that do not, and why.
@@ -65,6 +73,17 @@ pub struct Table {
     pub children: Vec<Reference>,
 }
 
+/// A reference to rows that have ids of their own on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The table at the other end.
+    pub table: String,
+    /// This table's columns that hold its key, in its key's order.
+    pub columns: Vec<String>,
+    /// The one of them that carries the id on the wire.
+    pub column: String,
+}
+
 /// A foreign key, seen from one of its ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
@@ -74,12 +93,19 @@ pub struct Reference {
     pub columns: Vec<String>,
     /// The other table's columns.
     pub other_columns: Vec<String>,
+    /// Whether the schema says so, and not only the config.
+    pub is_declared: bool,
 }
 
 impl Schema {
     /// The table with this name.
     pub fn table(&self, name: &str) -> Option<&Table> {
         self.tables.iter().find(|table| table.name == name)
+    }
+
+    /// Whether it takes the state to read or write rows: where they are translated, or kept out by filters.
+    pub fn needs_state(&self) -> bool {
+        self.tables.iter().any(|table| table.is_translated() || table.filter.is_some())
     }
 
     /// The table with this name on the wire.
@@ -112,6 +138,28 @@ impl Table {
         }
     }
 
+    /// Whether rows look different on the wire than in the store.
+    pub fn is_translated(&self) -> bool {
+        self.fresh.is_some() || !self.links.is_empty()
+    }
+
+    /// The id on the wire of the row that a row refers to, as far as the row says it. The row is as it is on the wire.
+    pub fn parent_id(&self, parent: &Table, reference: &Reference, row: &Row) -> Option<String> {
+        let values = match parent.fresh {
+            Some(_) => {
+                let is_same =
+                    |link: &&Link| link.table == parent.name && link.columns.iter().all(|c| reference.columns.contains(c));
+                vec![row.get(&self.links.iter().find(is_same)?.column)?.clone()]
+            }
+            None => {
+                let place = |key: &String| reference.other_columns.iter().position(|other| other == key);
+                let values = parent.key.iter().map(|key| row.get(&reference.columns[place(key)?]).cloned());
+                values.collect::<Option<Vec<_>>>()?
+            }
+        };
+        Some(entity_id(&values))
+    }
+
     /// Where in `columns` the key's columns are.
     pub fn key_places(&self) -> Vec<usize> {
         self.key.iter().filter_map(|key| self.columns.iter().position(|column| column == key)).collect()
@@ -137,9 +185,59 @@ pub fn read(conn: &Connection, config: &Config) -> Result<Schema> {
         }
     }
     link_children(conn, &mut schema.tables)?;
+    translate(&mut schema.tables, config);
     schema.tables = parents_first(schema.tables);
     pass_filters_on(&mut schema.tables);
     Ok(schema)
+}
+
+/// Finds out which columns hold keys that every register counts for itself.
+fn translate(tables: &mut [Table], config: &Config) {
+    for table in tables.iter_mut().filter(|table| config.table(&table.name).key == Key::Register) {
+        let refers =
+            |column: &&String| table.parents.iter().any(|parent| parent.table != table.name && parent.columns.contains(column));
+        table.fresh = table.key.iter().rfind(|column| !refers(column)).cloned();
+    }
+    let fresh: Vec<(String, Vec<String>, String)> =
+        tables.iter().filter_map(|table| Some((table.name.clone(), table.key.clone(), table.fresh.clone()?))).collect();
+    for table in tables.iter_mut() {
+        for reference in &table.parents {
+            let Some((name, key, fresh)) = fresh.iter().find(|(name, ..)| *name == reference.table) else { continue };
+            let place = |column: &String| reference.other_columns.iter().position(|other| other == column);
+            let columns = key.iter().map(|column| place(column).map(|place| reference.columns[place].clone()));
+            if let (Some(columns), Some(place)) = (columns.collect::<Option<Vec<_>>>(), place(fresh)) {
+                let link = Link { table: name.clone(), columns, column: reference.columns[place].clone() };
+                add_link(&mut table.links, link);
+            }
+        }
+        // What the schema does not declare is of use only where keys are translated.
+        let links = &table.links;
+        table.parents.retain(|parent| parent.is_declared || links.iter().any(|link| link.columns == parent.columns));
+    }
+    // A column that holds a part of another table's key holds what that part holds.
+    for _ in 0..tables.len() {
+        let before: Vec<(String, Vec<Link>)> = tables.iter().map(|table| (table.name.clone(), table.links.clone())).collect();
+        for table in tables.iter_mut() {
+            for reference in &table.parents {
+                let theirs = before.iter().find(|(name, _)| *name == reference.table).map(|(_, links)| links.as_slice());
+                for link in theirs.unwrap_or_default() {
+                    let place = |column: &String| reference.other_columns.iter().position(|other| other == column);
+                    let mine = |column: &String| place(column).map(|place| reference.columns[place].clone());
+                    let columns = link.columns.iter().map(mine).collect::<Option<Vec<_>>>();
+                    if let (Some(columns), Some(column)) = (columns, mine(&link.column)) {
+                        add_link(&mut table.links, Link { table: link.table.clone(), columns, column });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A column carries one id; the first reference that says what it holds is believed.
+fn add_link(links: &mut Vec<Link>, link: Link) {
+    if !links.iter().any(|known| known.column == link.column) {
+        links.push(link);
+    }
 }
 
 /// A row that refers to a row outside its filter is outside, too: nobody else could place it.
@@ -212,7 +310,22 @@ fn read_table(conn: &Connection, name: &str, config: &Config) -> Result<std::res
     }
     key.sort_unstable();
     let key: Vec<String> = key.into_iter().map(|(_, name)| name).collect();
-    let parents = read_parents(conn, name)?;
+    let mut parents = read_parents(conn, name)?;
+    // A foreign key may spell a column in another case than the table does.
+    let spell = |column: &mut String| {
+        if let Some(known) = all.iter().find(|known| known.name.eq_ignore_ascii_case(column)) {
+            column.clone_from(&known.name);
+        }
+    };
+    parents.iter_mut().flat_map(|parent| &mut parent.columns).for_each(spell);
+    for (column, parent) in &settings.references {
+        // In the store's own spelling; what is not there is told elsewhere.
+        let Some(column) = all.iter().map(|known| &known.name).find(|known| known.eq_ignore_ascii_case(column)) else { continue };
+        if !parents.iter().any(|known| known.columns.len() == 1 && known.columns[0] == *column) {
+            let (columns, other_columns) = (vec![column.clone()], Vec::new());
+            parents.push(Reference { table: parent.clone(), columns, other_columns, is_declared: false });
+        }
+    }
     let (mut columns, mut left_out, mut fillers) = (Vec::new(), Vec::new(), Vec::new());
     for column in all {
         let is_listed = [&settings.exclude, &settings.ignore].into_iter().flatten().flatten();
@@ -258,6 +371,8 @@ fn read_table(conn: &Connection, name: &str, config: &Config) -> Result<std::res
         columns,
         left_out,
         fillers,
+        fresh: None,
+        links: Vec::new(),
         merge,
         base_columns,
         parents,
@@ -340,7 +455,7 @@ fn read_parents(conn: &Connection, table: &str) -> Result<Vec<Reference>> {
     let mut parents: Vec<(i64, Reference)> = Vec::new();
     for (id, parent, from, to) in rows {
         if parents.last().is_none_or(|(last, _)| *last != id) {
-            parents.push((id, Reference { table: parent, columns: Vec::new(), other_columns: Vec::new() }));
+            parents.push((id, Reference { table: parent, columns: Vec::new(), other_columns: Vec::new(), is_declared: true }));
         }
         if let Some((_, reference)) = parents.last_mut() {
             reference.columns.push(from);
@@ -361,11 +476,17 @@ fn link_children(conn: &Connection, tables: &mut [Table]) -> Result<()> {
             if reference.other_columns.is_empty() {
                 reference.other_columns.clone_from(key);
             }
+            for column in &mut reference.other_columns {
+                if let Some(known) = key.iter().find(|known| known.eq_ignore_ascii_case(column)) {
+                    column.clone_from(known);
+                }
+            }
             if has_index_on(conn, &table.name, &reference.columns)? {
                 let back = Reference {
                     table: table.name.clone(),
                     columns: reference.other_columns.clone(),
                     other_columns: reference.columns.clone(),
+                    is_declared: reference.is_declared,
                 };
                 links.push((name.clone(), back));
             }

@@ -47,14 +47,22 @@ fn of_table(conn: &Connection, table: &str, settings: &Table, tables: &[String])
         }
     }
     for (column, parent) in &settings.references {
-        if !tables.iter().any(|known| known.eq_ignore_ascii_case(parent)) {
+        let Some(parent) = tables.iter().find(|known| known.eq_ignore_ascii_case(parent)) else {
             complaints.push(format!("{table}.{column} refers to {parent}, which is no table of the store"));
+            continue;
+        };
+        if key_width(conn, parent)? != 1 {
+            complaints.push(format!("{table}.{column} refers to {parent}, whose key is not a single column"));
         }
     }
     if let Some(error) = settings.filter.as_deref().and_then(|filter| filter_error(conn, table, filter)) {
         complaints.push(format!("the filter of {table} does not work: {error}"));
     }
     Ok(complaints)
+}
+
+fn key_width(conn: &Connection, table: &str) -> Result<usize> {
+    conn.query_row("SELECT count(*) FROM pragma_table_info(?1) WHERE pk > 0", [table], |row| row.get(0))
 }
 
 #[cfg(test)]

@@ -86,6 +86,9 @@ pub struct Device {
     pub role: Role,
     /// Unix milliseconds.
     pub created_at: i64,
+    /// The only entities that it may send and fetch; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entities: Option<Vec<String>>,
     /// As given at registration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<serde_json::Value>,

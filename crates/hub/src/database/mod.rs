@@ -5,7 +5,8 @@ mod error;
 mod model;
 mod sqlite;
 
-use tillsync_core::config::Role;
+use std::collections::HashSet;
+
 use tillsync_core::wire::hub::Stats;
 use tillsync_core::wire::snapshot::{BucketDigest, EntityDigest, RowVersion};
 use tokio::sync::watch;
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 pub use error::{DatabaseError, OpenError};
 pub use model::{
     Access, Batch, BatchOutcome, Compared, ConflictPage, ConflictQuery, ConflictStatus, Page, PageQuery, Permission, Place,
-    Progress, Registration, RegistrationOutcome, Resolve, ResolveOutcome, Resolved, Snapshot, SnapshotQuery, Wanted,
+    Progress, Registration, RegistrationOutcome, Resolve, ResolveOutcome, Resolved, Snapshot, SnapshotQuery, Terms, Wanted,
 };
 pub use sqlite::Sqlite;
 
@@ -62,16 +63,10 @@ impl Database {
         }
     }
 
-    /// Lets `uses` devices register until `expires_at_ms`, in this role if one is given.
-    pub async fn add_enroll_token(
-        &self,
-        hash: KeyHash,
-        uses: u32,
-        expires_at_ms: i64,
-        role: Option<Role>,
-    ) -> Result<(), DatabaseError> {
+    /// Lets `uses` devices register until `expires_at_ms`, on these terms.
+    pub async fn add_enroll_token(&self, hash: KeyHash, uses: u32, expires_at_ms: i64, terms: Terms) -> Result<(), DatabaseError> {
         match self {
-            Self::Sqlite(sqlite) => sqlite.add_enroll_token(hash, uses, expires_at_ms, role).await,
+            Self::Sqlite(sqlite) => sqlite.add_enroll_token(hash, uses, expires_at_ms, terms).await,
         }
     }
 
@@ -103,10 +98,17 @@ impl Database {
         }
     }
 
-    /// Whether a device is a manager's.
-    pub async fn is_manager(&self, device_id: &str) -> Result<bool, DatabaseError> {
+    /// The entities that are a device's business; `None` for all.
+    pub async fn entities_of(&self, device_id: &str) -> Result<Option<HashSet<String>>, DatabaseError> {
         match self {
-            Self::Sqlite(sqlite) => sqlite.is_manager(device_id).await,
+            Self::Sqlite(sqlite) => sqlite.entities_of(device_id).await,
+        }
+    }
+
+    /// Whether a device is a manager's.
+    pub async fn sees_everything(&self, device_id: &str) -> Result<bool, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.sees_everything(device_id).await,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use serde_json::value::RawValue;
+use tillsync_core::config::Role;
 use tillsync_core::policy::Policies;
 use tillsync_core::row::Row;
 use tillsync_core::wire::hub::{Conflict, Device, PullChange, PushChange, PushResult, RegisterRequest, Resolution};
@@ -25,6 +26,15 @@ pub enum Permission {
     Open,
     /// An enrolment token with this hash.
     Token(KeyHash),
+}
+
+/// What an enrolment token binds its devices to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Their role; left to them when `None`.
+    pub role: Option<Role>,
+    /// The entities that they may send and fetch; all when `None`.
+    pub entities: Option<Vec<String>>,
 }
 
 /// A wish to register.

@@ -33,7 +33,7 @@ pub(crate) async fn list(
     let mut wanted = query_of(&query)?;
     // A till sees what is about its own changes; a manager and the administrator see everything.
     if let Some(device_id) = device_id
-        && !hub.database().is_manager(&device_id).await?
+        && !hub.database().sees_everything(&device_id).await?
     {
         wanted.device_id = Some(device_id);
     }

@@ -34,6 +34,7 @@ pub(crate) async fn snapshot(State(hub): State<Hub>, headers: HeaderMap, body: B
         (Some(ids), None) => Wanted::These(ids),
         (None, after) => Wanted::After(after),
     };
+    may_see(&hub, &device_id, &request.entity_type).await?;
     let query = SnapshotQuery { entity_type: request.entity_type, wanted, limit: limit as usize };
     let found = hub.database().snapshot(query).await?;
     Ok(Json(SnapshotResponse { success: true, rows: found.rows, has_more: found.has_more, at: at(&hub, found.place) }))
@@ -46,9 +47,15 @@ pub(crate) async fn digest(State(hub): State<Hub>, headers: HeaderMap, body: Bod
     .await?;
     let _served = hub.live().serve(&device_id);
     let answer = DigestResponse { success: true, ..DigestResponse::default() };
+    if let Some(entity_type) = &request.entity_type {
+        may_see(&hub, &device_id, entity_type).await?;
+    }
     Ok(Json(match (request.entity_type, request.buckets) {
         (None, None) => {
-            let compared = hub.database().entity_digests().await?;
+            let mut compared = hub.database().entity_digests().await?;
+            if let Some(allowed) = hub.database().entities_of(&device_id).await? {
+                compared.found.retain(|entity| allowed.contains(&entity.entity_type));
+            }
             DigestResponse { entities: compared.found, at: at(&hub, compared.place), ..answer }
         }
         (Some(entity_type), None) => {
@@ -65,6 +72,17 @@ pub(crate) async fn digest(State(hub): State<Hub>, headers: HeaderMap, body: Bod
         }
         (None, Some(_)) => return Err(Refusal::bad_field("entityType", "say of which entity the buckets are")),
     }))
+}
+
+/// Only the entities that are the device's business.
+async fn may_see(hub: &Hub, device_id: &str, entity_type: &str) -> Result<(), Refusal> {
+    match hub.database().entities_of(device_id).await? {
+        Some(allowed) if !allowed.contains(entity_type) => Err(Refusal::bad_field(
+            "entityType",
+            format!("this register may not have {entity_type}; ask the administrator of the server"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn at(hub: &Hub, place: Place) -> At {

@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::support::{Shop, bearer, event, ids, plain};
+use tillsync_hub::Options;
+use tillsync_hub::database::Terms;
+
+use crate::support::{DAY, Device, Shop, bearer, event, ids, plain};
 
 fn percent_encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
@@ -118,4 +121,38 @@ async fn health_is_open_to_everybody_and_every_answer_is_json() {
         let (status, answer) = shop.ask(method, path, &[], "").await;
         assert_eq!((status, answer["code"].as_str()), (expected, Some(code)), "{method} {path}");
     }
+}
+
+#[tokio::test]
+async fn a_device_gets_and_gives_only_the_entities_that_its_token_names() {
+    let shop = Shop::with(Options::default()).await;
+    let entities = |names: &[&str]| Terms { role: None, entities: Some(names.iter().map(|&name| name.to_owned()).collect()) };
+    let register = async |name: &str, terms: Terms| {
+        let token = shop.hub.make_enroll_token(1, DAY, terms).await.unwrap();
+        let body = json!({ "name": name, "enrollToken": token, "registrationId": name });
+        let (status, answer) = shop.post("/sync/register", &body).await;
+        assert_eq!(status, 201);
+        (Device::from(&answer), answer)
+    };
+    let (office, _) = register("office", Terms::default()).await;
+    let (till, answer) = register("till", entities(&["sales", "products"])).await;
+    assert_eq!(answer["device"]["entities"], json!(["sales", "products"]));
+    let of = |entity: &str, id: &str| {
+        let mut change = event("create", id, None, &[], json!({ "id": id }));
+        change["entityType"] = json!(entity);
+        change
+    };
+    shop.push(&office, &[of("products", "1"), of("wages", "2"), of("sales", "3")]).await;
+    assert_eq!(ids(&shop.pull(&till, json!({})).await), [1, 3]);
+    assert_eq!(ids(&shop.pull(&till, json!({ "entityTypes": ["wages", "sales"] })).await), [3]);
+    let answer = shop.push(&till, &[of("sales", "4"), of("wages", "5")]).await;
+    let found: Vec<_> = answer["results"].as_array().unwrap().iter().map(|result| result["status"].clone()).collect();
+    assert_eq!(found, ["applied", "rejected"]);
+    assert!(answer["results"][1]["error"].as_str().unwrap().contains("may not send wages"), "{answer}");
+    // A new token says anew what is its business.
+    let (till, _) = register("till", entities(&["wages"])).await;
+    assert_eq!(ids(&shop.pull(&till, json!({})).await), [2]);
+    let (till, answer) = register("till", Terms::default()).await;
+    assert_eq!(ids(&shop.pull(&till, json!({})).await), [1, 2, 3, 4]);
+    assert_eq!(answer["device"].get("entities"), None);
 }

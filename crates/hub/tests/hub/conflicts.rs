@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tillsync_hub::Options;
+use tillsync_hub::database::Terms;
 
 use crate::support::{DAY, Device, Shop, bearer, event, verdicts};
 
@@ -98,8 +99,14 @@ async fn a_role_comes_from_the_token_or_where_everybody_registers_from_the_devic
 
     let shop = Shop::with(Options::default()).await;
     let tokens = [
-        (shop.hub.make_enroll_token(1, DAY, None).await.unwrap(), "register"),
-        (shop.hub.make_enroll_token(1, DAY, Some(tillsync_core::config::Role::Manager)).await.unwrap(), "manager"),
+        (shop.hub.make_enroll_token(1, DAY, Terms::default()).await.unwrap(), "register"),
+        (
+            shop.hub
+                .make_enroll_token(1, DAY, Terms { role: Some(tillsync_core::config::Role::Manager), entities: None })
+                .await
+                .unwrap(),
+            "manager",
+        ),
     ];
     for (token, role) in tokens {
         for asked in ["manager", "register"] {

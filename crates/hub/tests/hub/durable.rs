@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 use tillsync_hub::Hub;
-use tillsync_hub::database::OpenError;
+use tillsync_hub::database::{OpenError, Terms};
 
 use crate::support::{DAY, Shop, event, ids, verdicts};
 
@@ -28,7 +28,7 @@ async fn no_secret_is_in_the_files() {
     let shop = Shop::open().await;
     let a = shop.device("A").await;
     let admin = shop.hub.make_first_admin_key().await.unwrap().unwrap();
-    let token = shop.hub.make_enroll_token(1, DAY, None).await.unwrap();
+    let token = shop.hub.make_enroll_token(1, DAY, Terms::default()).await.unwrap();
     shop.push(&a, &[event("create", "1", None, &[], json!({ "visible": "yes" }))]).await;
     let mut bytes = Vec::new();
     for entry in fs::read_dir(shop.folder.path()).unwrap() {

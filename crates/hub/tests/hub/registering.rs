@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tillsync_hub::Options;
+use tillsync_hub::database::Terms;
 
 use crate::support::{DAY, Device, Shop, bearer};
 
@@ -35,7 +36,7 @@ async fn an_open_hub_takes_a_client_of_the_original_protocol() {
 #[tokio::test]
 async fn a_token_lets_as_many_in_as_it_says() {
     let shop = Shop::with(Options::default()).await;
-    let token = shop.hub.make_enroll_token(2, DAY, None).await.unwrap();
+    let token = shop.hub.make_enroll_token(2, DAY, Terms::default()).await.unwrap();
     refuse(&shop, json!({ "name": "A" }), 401, "enroll_token_required").await;
     refuse(&shop, json!({ "name": "A", "enrollToken": "wrong" }), 401, "enroll_token_invalid").await;
     refuse(&shop, json!({ "name": " ", "enrollToken": token }), 400, "bad_request").await;
@@ -43,7 +44,7 @@ async fn a_token_lets_as_many_in_as_it_says() {
     let in_header = shop.ask("POST", "/sync/register", &[("authorization", &bearer(&token))], r#"{"name":"B"}"#).await;
     assert_eq!(in_header.0, 201, "{}", in_header.1);
     refuse(&shop, json!({ "name": "C", "enrollToken": token }), 401, "enroll_token_invalid").await;
-    let expired = shop.hub.make_enroll_token(5, Duration::ZERO, None).await.unwrap();
+    let expired = shop.hub.make_enroll_token(5, Duration::ZERO, Terms::default()).await.unwrap();
     refuse(&shop, json!({ "name": "C", "enrollToken": expired }), 401, "enroll_token_invalid").await;
     assert_eq!(shop.stats().await["activeDevices"], 2);
 }
@@ -51,7 +52,7 @@ async fn a_token_lets_as_many_in_as_it_says() {
 #[tokio::test]
 async fn a_repeated_registration_is_the_same_device_with_a_fresh_key() {
     let shop = Shop::with(Options::default()).await;
-    let token = shop.hub.make_enroll_token(1, DAY, None).await.unwrap();
+    let token = shop.hub.make_enroll_token(1, DAY, Terms::default()).await.unwrap();
     let body = json!({ "name": "A", "enrollToken": token, "registrationId": "r-1" });
     let (_, first) = shop.post("/sync/register", &body).await;
     let (status, second) = shop.post("/sync/register", &body).await;
@@ -63,7 +64,7 @@ async fn a_repeated_registration_is_the_same_device_with_a_fresh_key() {
 
     refuse(&shop, json!({ "name": "B", "enrollToken": token, "registrationId": "r-2" }), 401, "enroll_token_invalid").await;
     refuse(&shop, json!({ "name": "A", "registrationId": "r-1" }), 401, "enroll_token_required").await;
-    let other = shop.hub.make_enroll_token(1, DAY, None).await.unwrap();
+    let other = shop.hub.make_enroll_token(1, DAY, Terms::default()).await.unwrap();
     let body = json!({ "name": "A", "enrollToken": other, "registrationId": "r-1" });
     assert_eq!(shop.post("/sync/register", &body).await.1["device"]["id"], first.id);
     let body = json!({ "name": "B", "enrollToken": other, "registrationId": "r-2" });

@@ -450,7 +450,7 @@ fn a_config_that_is_wrong_says_where() {
     register.sync();
     register.init_with("nowhere", &[]).said(1, &["is not an address"]);
     register.init_with(&shop.hub.url, &["--tables", "sales,nonsense"]).said(1, &["no table nonsense", "sales"]);
-    register.init_with(&shop.hub.url, &["--key", "sales=register"]).said(2, &["global"]);
+    register.init_with(&shop.hub.url, &["--key", "sales=uuid"]).said(2, &["global", "register"]);
     register.sync();
 }
 

@@ -5,6 +5,7 @@ mod comparing;
 mod conflicts;
 mod errors;
 mod keychain;
+mod keys;
 mod kills;
 mod line;
 mod migrations;

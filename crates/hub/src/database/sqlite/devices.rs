@@ -1,11 +1,13 @@
 //! Devices: registered, authenticated, suspended, deleted.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use tillsync_core::config::Role;
 use tillsync_core::wire::hub::Device;
 
 use super::tokens::{self, Token};
-use crate::database::model::{Access, Permission, Registration, RegistrationOutcome};
+use crate::database::model::{Access, Permission, Registration, RegistrationOutcome, Terms};
 use crate::key::KeyHash;
 
 /// Makes a device. A registration id that is known gives the same device a new key and uses no token up.
@@ -21,23 +23,23 @@ pub(super) fn register(tx: &Transaction, registration: &Registration) -> rusqlit
             Token::Usable | Token::UsedUp => {}
         }
     }
-    let role = role_of(tx, registration)?;
+    let terms = terms_of(tx, registration)?;
     let device_id = match known {
         Some(known) => {
-            renew(tx, &known.device_id, registration, role)?;
+            renew(tx, &known.device_id, registration, &terms)?;
             known.device_id
         }
-        None => insert(tx, registration, role.unwrap_or_default())?,
+        None => insert(tx, registration, &terms)?,
     };
     tx.query_row("SELECT * FROM devices WHERE id = ?1", [device_id], read).map(RegistrationOutcome::Registered)
 }
 
-/// The role that the token binds the device to. Without one the device's own word counts where everybody may register; with a
+/// What the token binds the device to. Without one the device's own word about its role counts where everybody may register; with a
 /// token that says nothing a till is a till.
-fn role_of(tx: &Transaction, registration: &Registration) -> rusqlite::Result<Option<Role>> {
+fn terms_of(tx: &Transaction, registration: &Registration) -> rusqlite::Result<Terms> {
     match registration.permission {
-        Permission::Open => Ok(registration.request.role),
-        Permission::Token(hash) => tokens::role(tx, hash),
+        Permission::Open => Ok(Terms { role: registration.request.role, entities: None }),
+        Permission::Token(hash) => tokens::terms(tx, hash),
     }
 }
 
@@ -56,7 +58,7 @@ fn find_registration(tx: &Transaction, registration: &Registration) -> rusqlite:
     .optional()
 }
 
-fn insert(tx: &Transaction, registration: &Registration, role: Role) -> rusqlite::Result<String> {
+fn insert(tx: &Transaction, registration: &Registration, terms: &Terms) -> rusqlite::Result<String> {
     let Registration { request, permission, key_hash, now_ms } = registration;
     let device_id = uuid::Uuid::new_v4().to_string();
     let token = match permission {
@@ -64,8 +66,9 @@ fn insert(tx: &Transaction, registration: &Registration, role: Role) -> rusqlite
         Permission::Token(hash) => Some(hash.as_bytes()),
     };
     tx.execute(
-        "INSERT INTO devices (id, name, type, api_key, version, platform, created_at, metadata, registration_id, enroll_token, role)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "INSERT INTO devices (id, name, type, api_key, version, platform, created_at, metadata, registration_id, enroll_token, role,
+           entities)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         params![
             device_id,
             request.name,
@@ -77,18 +80,24 @@ fn insert(tx: &Transaction, registration: &Registration, role: Role) -> rusqlite
             request.metadata.as_ref().map(ToString::to_string),
             request.registration_id,
             token,
-            role.as_str(),
+            terms.role.unwrap_or_default().as_str(),
+            as_json(terms.entities.as_deref()),
         ],
     )?;
     Ok(device_id)
 }
 
-/// A suspended device stays suspended, and one that nobody gave another role keeps the one it has.
-fn renew(tx: &Transaction, device_id: &str, registration: &Registration, role: Option<Role>) -> rusqlite::Result<()> {
+fn as_json(entities: Option<&[String]>) -> Option<String> {
+    entities.map(|entities| serde_json::to_string(entities).expect("names encode"))
+}
+
+/// A suspended device stays suspended, and one that nobody gave another role keeps the one it has. A token says anew which entities
+/// are its business; without one that stays.
+fn renew(tx: &Transaction, device_id: &str, registration: &Registration, terms: &Terms) -> rusqlite::Result<()> {
     let Registration { request, key_hash, .. } = registration;
     tx.execute(
-        "UPDATE devices SET api_key = ?2, name = ?3, type = ?4, version = ?5, platform = ?6, metadata = ?7, role = coalesce(?8, role)
-         WHERE id = ?1",
+        "UPDATE devices SET api_key = ?2, name = ?3, type = ?4, version = ?5, platform = ?6, metadata = ?7, role = coalesce(?8, role),
+           entities = iif(?9, ?10, entities) WHERE id = ?1",
         params![
             device_id,
             key_hash.as_bytes(),
@@ -97,7 +106,9 @@ fn renew(tx: &Transaction, device_id: &str, registration: &Registration, role: O
             request.version,
             request.platform,
             request.metadata.as_ref().map(ToString::to_string),
-            role.map(Role::as_str),
+            terms.role.map(Role::as_str),
+            matches!(registration.permission, Permission::Token(_)),
+            as_json(terms.entities.as_deref()),
         ],
     )?;
     Ok(())
@@ -112,8 +123,23 @@ pub(super) fn is_manager(connection: &Connection, device_id: &str) -> rusqlite::
     Ok(found.unwrap_or(false))
 }
 
+/// The entities that are a device's business; `None` for all.
+pub(super) fn entities_of(connection: &Connection, device_id: &str) -> rusqlite::Result<Option<HashSet<String>>> {
+    let found: Option<Option<String>> = connection
+        .prepare_cached("SELECT entities FROM devices WHERE id = ?1")?
+        .query_row([device_id], |row| row.get(0))
+        .optional()?;
+    Ok(found.flatten().map(|json| serde_json::from_str(&json).unwrap_or_default()))
+}
+
+/// Whether the device may look at other devices' conflicts: a manager's whose business is everything.
+pub(super) fn sees_everything(connection: &Connection, device_id: &str) -> rusqlite::Result<bool> {
+    Ok(is_manager(connection, device_id)? && entities_of(connection, device_id)?.is_none())
+}
+
 fn read(row: &Row) -> rusqlite::Result<Device> {
     let metadata: Option<String> = row.get("metadata")?;
+    let entities: Option<String> = row.get("entities")?;
     let role: String = row.get("role")?;
     Ok(Device {
         id: row.get("id")?,
@@ -124,6 +150,7 @@ fn read(row: &Row) -> rusqlite::Result<Device> {
         status: row.get("status")?,
         role: Role::parse(&role).unwrap_or_default(),
         created_at: row.get("created_at")?,
+        entities: entities.map(|json| serde_json::from_str(&json).unwrap_or_default()),
         metadata: metadata.and_then(|text| serde_json::from_str(&text).ok()),
     })
 }

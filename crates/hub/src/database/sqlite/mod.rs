@@ -17,11 +17,11 @@ mod snapshot;
 
 mod meta;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tillsync_core::config::Role;
 use tillsync_core::wire::hub::Stats;
 use tillsync_core::wire::snapshot::{BucketDigest, EntityDigest, RowVersion};
 use tokio::sync::{Mutex, watch};
@@ -29,7 +29,7 @@ use tokio::sync::{Mutex, watch};
 use super::error::{DatabaseError, OpenError};
 use super::model::{
     Access, Batch, BatchOutcome, Compared, ConflictPage, ConflictQuery, Page, PageQuery, Progress, Registration,
-    RegistrationOutcome, Resolve, ResolveOutcome, Snapshot, SnapshotQuery,
+    RegistrationOutcome, Resolve, ResolveOutcome, Snapshot, SnapshotQuery, Terms,
 };
 use crate::key::KeyHash;
 use readers::Readers;
@@ -77,9 +77,9 @@ impl Sqlite {
         hash: KeyHash,
         uses: u32,
         expires_at_ms: i64,
-        role: Option<Role>,
+        terms: Terms,
     ) -> Result<(), DatabaseError> {
-        self.write(move |tx| tokens::add(tx, hash, uses, expires_at_ms, role)).await
+        self.write(move |tx| tokens::add(tx, hash, uses, expires_at_ms, &terms)).await
     }
 
     pub(super) async fn access_of(&self, device_id: &str) -> Result<Option<Access>, DatabaseError> {
@@ -99,9 +99,14 @@ impl Sqlite {
         self.write(move |tx| push::push(tx, &batch)).await
     }
 
-    pub(super) async fn is_manager(&self, device_id: &str) -> Result<bool, DatabaseError> {
+    pub(super) async fn entities_of(&self, device_id: &str) -> Result<Option<HashSet<String>>, DatabaseError> {
         let device_id = device_id.to_owned();
-        self.readers.read(move |connection| devices::is_manager(connection, &device_id)).await
+        self.readers.read(move |connection| devices::entities_of(connection, &device_id)).await
+    }
+
+    pub(super) async fn sees_everything(&self, device_id: &str) -> Result<bool, DatabaseError> {
+        let device_id = device_id.to_owned();
+        self.readers.read(move |connection| devices::sees_everything(connection, &device_id)).await
     }
 
     pub(super) async fn conflicts(&self, query: ConflictQuery) -> Result<ConflictPage, DatabaseError> {

@@ -88,6 +88,7 @@ fn migrate(path: &Path, writer: &mut Connection) -> Result<(), OpenError> {
         M::up(include_str!("003.sql")),
         M::up(include_str!("004.sql")),
         M::up(include_str!("005.sql")),
+        M::up(include_str!("006.sql")),
     ]);
     migrations.to_latest(writer).map_err(|error| match error {
         MigrationError::MigrationDefinition(MigrationDefinitionError::DatabaseTooFarAhead) => OpenError::TooNew(path.to_owned()),

@@ -1,11 +1,13 @@
 //! Reading a page of the log.
 
+use std::collections::HashSet;
+
 use rusqlite::{Row, Transaction, params};
 use serde_json::value::RawValue;
 use tillsync_core::change::Operation;
 use tillsync_core::wire::hub::{PAGE_BYTES_MAX, PullChange};
 
-use super::log;
+use super::{devices, log};
 use crate::database::model::{Page, PageQuery};
 
 /// A request looks at no more than this many entries, so that a narrow filter over a long log answers in time; the client
@@ -22,12 +24,13 @@ pub(super) fn read(tx: &Transaction, query: &PageQuery) -> rusqlite::Result<Page
         // and the epoch tell the others.
         return Ok(Page { changes: Vec::new(), has_more: false, new_cursor_id: 0, head, beyond_head: true });
     }
+    let allowed = devices::entities_of(tx, &query.device_id)?;
     let mut page = Page { changes: Vec::new(), has_more: false, new_cursor_id: query.from, head, beyond_head: false };
     let mut statement = tx.prepare_cached(ENTRIES)?;
     let mut entries = statement.query(params![query.from])?;
     let (mut scanned, mut bytes) = (0, 0);
     while let Some(entry) = entries.next()? {
-        let wanted = is_wanted(entry, query)?;
+        let wanted = is_wanted(entry, query, allowed.as_ref())?;
         let size = if wanted { size(entry)? } else { 0 };
         let full = page.changes.len() >= query.limit || (!page.changes.is_empty() && bytes + size > PAGE_BYTES_MAX);
         if scanned == SCAN_MAX || (wanted && full) {
@@ -45,15 +48,14 @@ pub(super) fn read(tx: &Transaction, query: &PageQuery) -> rusqlite::Result<Page
     Ok(page)
 }
 
-fn is_wanted(entry: &Row, query: &PageQuery) -> rusqlite::Result<bool> {
+fn is_wanted(entry: &Row, query: &PageQuery, allowed: Option<&HashSet<String>>) -> rusqlite::Result<bool> {
     let merged: bool = entry.get(2)?;
     if query.exclude_own && !merged && entry.get_ref(1)?.as_bytes()? == query.device_id.as_bytes() {
         return Ok(false);
     }
-    match &query.entity_types {
-        None => Ok(true),
-        Some(types) => Ok(types.contains(entry.get_ref(4)?.as_str()?)),
-    }
+    let entity = entry.get_ref(4)?.as_str()?;
+    let is_in = |types: Option<&HashSet<String>>| types.is_none_or(|types| types.contains(entity));
+    Ok(is_in(query.entity_types.as_ref()) && is_in(allowed))
 }
 
 fn size(entry: &Row) -> rusqlite::Result<usize> {

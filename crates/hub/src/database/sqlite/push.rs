@@ -1,5 +1,7 @@
 //! Pushing: every change of a batch gets its verdict inside one transaction.
 
+use std::collections::HashSet;
+
 use rusqlite::Transaction;
 use serde_json::value::RawValue;
 use tillsync_core::change::{Operation, Verdict};
@@ -19,10 +21,11 @@ const RUN_SCANNED_MAX: i64 = 2000;
 pub(super) fn push(tx: &Transaction, batch: &Batch) -> rusqlite::Result<BatchOutcome> {
     let beyond_head = batch.cursor_id > log::head(tx)?;
     let manager = devices::is_manager(tx, &batch.device_id)?;
+    let allowed = devices::entities_of(tx, &batch.device_id)?;
     let mut results = Vec::with_capacity(batch.changes.len());
     let mut bytes = 0;
     for change in &batch.changes {
-        let mut result = Push { tx, batch, change, manager }.judge()?;
+        let mut result = Push { tx, batch, change, manager, allowed: allowed.as_ref() }.judge()?;
         if let Some(conflict) = &mut result.conflict {
             bytes += conflicts::size(conflict);
             if bytes > PAGE_BYTES_MAX {
@@ -48,6 +51,8 @@ struct Push<'a> {
     change: &'a PushChange,
     /// Whether a manager's device pushes.
     manager: bool,
+    /// The entities that are the device's business; `None` for all.
+    allowed: Option<&'a HashSet<String>>,
 }
 
 /// A decision about a row that is there, on its way into the logs.
@@ -65,6 +70,10 @@ impl Push<'_> {
             Ok(rows) => rows,
             Err(reason) => return Ok(self.rejected(reason)),
         };
+        let entity = &self.change.entity_type;
+        if self.allowed.is_some_and(|allowed| !allowed.contains(entity)) {
+            return Ok(self.rejected(format!("this register may not send {entity}; ask the administrator of the server")));
+        }
         if let Some(repeated) = self.judge_repeated()? {
             return Ok(repeated);
         }

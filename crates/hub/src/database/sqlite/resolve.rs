@@ -21,7 +21,7 @@ pub(super) fn resolve(tx: &Transaction, wish: &Resolve) -> rusqlite::Result<Reso
     };
     let manager = match &wish.device_id {
         None => true,
-        Some(device_id) => devices::is_manager(tx, device_id)?,
+        Some(device_id) => devices::sees_everything(tx, device_id)?,
     };
     let parties = [Some(&conflict.device_id), conflict.server_device_id.as_ref()];
     if !manager && !parties.contains(&wish.device_id.as_ref()) {

@@ -4,21 +4,31 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use tillsync_core::config::Role;
 
 use crate::clock::now_ms;
+use crate::database::model::Terms;
 use crate::key::KeyHash;
 
-pub(super) fn add(tx: &Transaction, hash: KeyHash, uses: u32, expires_at_ms: i64, role: Option<Role>) -> rusqlite::Result<()> {
+pub(super) fn add(tx: &Transaction, hash: KeyHash, uses: u32, expires_at_ms: i64, terms: &Terms) -> rusqlite::Result<()> {
+    let entities = terms.entities.as_ref().map(|entities| serde_json::to_string(entities).expect("names encode"));
     tx.execute(
-        "INSERT INTO enroll_tokens (hash, uses_left, expires_at, created_at, role) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![hash.as_bytes(), uses, expires_at_ms, now_ms(), role.map(Role::as_str)],
+        "INSERT INTO enroll_tokens (hash, uses_left, expires_at, created_at, role, entities) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![hash.as_bytes(), uses, expires_at_ms, now_ms(), terms.role.map(Role::as_str), entities],
     )?;
     Ok(())
 }
 
-/// The role that a token binds its devices to, if it does.
-pub(super) fn role(tx: &Transaction, hash: KeyHash) -> rusqlite::Result<Option<Role>> {
-    let word: Option<Option<String>> =
-        tx.query_row("SELECT role FROM enroll_tokens WHERE hash = ?1", [hash.as_bytes()], |row| row.get(0)).optional()?;
-    Ok(word.flatten().and_then(|word| Role::parse(&word)))
+/// What a token binds its devices to.
+pub(super) fn terms(tx: &Transaction, hash: KeyHash) -> rusqlite::Result<Terms> {
+    let found: Option<(Option<String>, Option<String>)> = tx
+        .query_row("SELECT role, entities FROM enroll_tokens WHERE hash = ?1", [hash.as_bytes()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    let (role, entities) = found.unwrap_or_default();
+    Ok(Terms {
+        role: role.and_then(|word| Role::parse(&word)),
+        // A list that cannot be read allows nothing.
+        entities: entities.map(|json| serde_json::from_str(&json).unwrap_or_default()),
+    })
 }
 
 /// What a token allows.

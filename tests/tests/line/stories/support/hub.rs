@@ -49,8 +49,13 @@ impl Hub {
 
     /// A token for `uses` registers.
     pub fn enroll_token(&self, uses: u32) -> String {
+        self.enroll_token_with(&["--uses", &uses.to_string()])
+    }
+
+    /// A token on these terms.
+    pub fn enroll_token_with(&self, terms: &[&str]) -> String {
         let mut command = Command::new(program("tillsync-hub"));
-        command.args(["enroll-token", "--uses", &uses.to_string()]).args(["--database", &place(&self.database)]);
+        command.arg("enroll-token").args(terms).args(["--database", &place(&self.database)]);
         end(&mut command).good().out.trim().to_owned()
     }
 

@@ -52,10 +52,10 @@ impl Register {
         end(&mut self.command(arguments))
     }
 
-    /// `tillsync init` with the key in a file.
+    /// `tillsync init` with the API key in a file, and tables whose keys mean the same everywhere.
     #[track_caller]
     pub fn init(&self, server: &str) -> Ended {
-        self.init_with(server, &["--credentials", "file"])
+        self.init_with(server, &["--credentials", "file", "--key", "*=global"])
     }
 
     /// `tillsync init`.
@@ -76,6 +76,12 @@ impl Register {
     #[track_caller]
     pub fn status(&self) -> Value {
         serde_json::from_str(&self.tillsync(&["status", "--json"]).good().out).unwrap()
+    }
+
+    /// What waits in the outbox.
+    #[track_caller]
+    pub fn outbox(&self) -> Vec<Value> {
+        serde_json::from_str(&self.tillsync(&["outbox", "--json"]).good().out).unwrap()
     }
 
     /// The codes of the problems in the status.
