@@ -126,6 +126,8 @@ pub struct StoreSide {
     pub applied: Option<i64>,
     /// When the POS was last seen writing.
     pub written_at: Option<std::time::Instant>,
+    /// Since when the page that waits is to be written. However often it is interrupted, it waits for the POS only so long.
+    pub wanted_since: Option<Instant>,
 }
 
 impl StoreSide {
@@ -179,8 +181,7 @@ impl Agent {
     }
 
     /// The store's side, as soon as the moment is ours. Whoever waits holds neither store nor state, so that the other lanes go on.
-    pub(crate) fn store_in_turn(&self) -> MutexGuard<'_, StoreSide> {
-        let wanted_since = Instant::now();
+    pub(crate) fn store_in_turn(&self, wanted_since: Instant) -> MutexGuard<'_, StoreSide> {
         loop {
             self.wait_for_turn(wanted_since, Duration::MAX);
             let store = self.store();
@@ -194,7 +195,7 @@ impl Agent {
     /// The same for reading: without a write-ahead log readers get in the POS's way, with one they do not.
     pub(crate) fn store_to_read(&self) -> MutexGuard<'_, StoreSide> {
         let readers_block = self.turns().readers_block;
-        if readers_block { self.store_in_turn() } else { self.store() }
+        if readers_block { self.store_in_turn(Instant::now()) } else { self.store() }
     }
 
     /// Never waits for the POS: for tests whose POS writes on the same thread, between two steps.

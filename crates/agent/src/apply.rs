@@ -87,10 +87,14 @@ struct Sorted {
 impl Agent {
     /// Applies the page that waits.
     pub fn apply(&self) -> Result<Applied, AgentError> {
+        let wanted_since = Instant::now();
         loop {
-            let mut store = self.store_in_turn();
+            let mut store = self.store_in_turn(wanted_since);
+            store.wanted_since = Some(wanted_since);
             self.make_ready(&mut store)?;
-            match self.apply_page(&mut store)? {
+            let stop = self.apply_page(&mut store)?;
+            store.wanted_since = None;
+            match stop {
                 Stop::AtEnd => return Ok(Applied::Done),
                 Stop::CaptureFirst => return Ok(Applied::Busy),
                 Stop::NotOurTurn => {}
@@ -271,8 +275,9 @@ impl Agent {
                 return Ok((outcomes, Stop::AtEnd, next));
             }
             let asked = Instant::now();
+            let wanted_since = store.wanted_since.unwrap_or(asked);
             loop {
-                let moment = self.turns().moment(asked);
+                let moment = self.turns().moment(wanted_since);
                 match moment {
                     Moment::Ours => break,
                     Moment::Wait(wait) if asked.elapsed() + wait <= SHORT_WAIT_MAX => std::thread::sleep(wait),
