@@ -248,7 +248,7 @@ fn record_answer(
         }
         Verdict::Merged => {
             outbox::confirm(tx, id, answer.version, now)?;
-            hold_server_row(tx, change, answer, now)?;
+            hold_merged_row(tx, store, change, answer, now)?;
         }
         Verdict::Conflict => {
             outbox::set_conflict(tx, id, answer.conflict.as_ref().map(|conflict| conflict.id), answer.reason.as_deref())?;
@@ -272,6 +272,20 @@ pub(crate) fn settle_version(
     let (Some(entity), Some(version)) = (store.entities.get(&change.entity), version) else { return Ok(()) };
     shadow::set_version(tx, entity.number, &change.key, version)?;
     Ok(inbox::release(tx, &change.entity, &change.key, version)?)
+}
+
+/// The server has the row, together with what others changed.
+pub(crate) fn hold_merged_row(
+    tx: &Transaction<'_>,
+    store: &StoreSide,
+    change: &Outgoing,
+    answer: &Answer,
+    now: i64,
+) -> Result<(), AgentError> {
+    if let Some(entity) = store.entities.get(&change.entity) {
+        shadow::await_merged(tx, entity.number, &change.key)?;
+    }
+    hold_server_row(tx, change, answer, now)
 }
 
 /// The server's row goes to the inbox and reaches the store when the register has nothing unsent about it.

@@ -254,7 +254,6 @@ impl Agent {
             tx.commit()?;
         }
         store.page = None;
-        self.pull_anew.store(true, Ordering::Relaxed);
         let write = || {
             conn.execute_batch("BEGIN IMMEDIATE")?;
             let last = journal::last(&conn)?;

@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::agent::{Agent, AgentError, StoreSide};
 use crate::identity::{Identity, Known, Wired};
-use crate::push::{hold_server_row, settle_version};
+use crate::push::{hold_merged_row, hold_server_row, settle_version};
 use crate::remote::{Answer, Outgoing};
 use crate::state::ids::{self, Named};
 use crate::state::{conflicts, marks, outbox, shadow, upload};
@@ -180,7 +180,7 @@ impl Upload {
         for (change, answer) in outgoing.iter().zip(answers) {
             match answer.verdict {
                 Some(Verdict::Applied | Verdict::Duplicate) => settle_version(tx, store, change, answer.version)?,
-                Some(Verdict::Merged) => hold_server_row(tx, change, answer, now)?,
+                Some(Verdict::Merged) => hold_merged_row(tx, store, change, answer, now)?,
                 Some(Verdict::Conflict | Verdict::Rejected) => park(tx, change, answer, now)?,
                 None => {}
             }

@@ -24,6 +24,10 @@ pub enum Kept {
     Deleted(i64),
 }
 
+/// The version of a row that the server has merged with what others changed, and whose first version here is that one, which waits
+/// in the inbox. As good as none, except that the server has the row.
+pub const COMING: i64 = -1;
+
 impl Kept {
     /// The server's row is in the store in this version; without a row its delete is.
     pub fn received(row: Option<&Row>, version: i64, columns: &Columns) -> Self {
@@ -38,7 +42,7 @@ impl Kept {
         Self::received(Some(row), 0, columns)
     }
 
-    /// The version on the server; 0 while it has none.
+    /// The version on the server; 0 while it has none, or [`COMING`].
     pub fn version(&self) -> i64 {
         match self {
             Self::Row(shadow) => shadow.version,
@@ -56,11 +60,23 @@ impl Kept {
 
     /// The server has the row in this version, with nothing in it that the register does not have.
     pub fn confirm(&mut self, version: i64) {
-        let known = match self {
+        let known = self.version_mut();
+        *known = version.max(*known);
+    }
+
+    /// The server has the row, merged with what others changed; that version waits in the inbox.
+    pub fn await_merged(&mut self) {
+        let known = self.version_mut();
+        if *known == 0 {
+            *known = COMING;
+        }
+    }
+
+    fn version_mut(&mut self) -> &mut i64 {
+        match self {
             Self::Row(shadow) => &mut shadow.version,
             Self::Deleted(known) => known,
-        };
-        *known = version.max(*known);
+        }
     }
 }
 
@@ -85,7 +101,7 @@ pub fn capture(kept: Option<&Kept>, now: Option<&Row>, columns: &Columns) -> Opt
 
 /// Whether the first full sync leaves a row out: what is kept of it says that the server has it, or a change of it is unsent.
 pub fn is_with_server(kept: Option<&Kept>, unsent: bool) -> bool {
-    unsent || kept.is_some_and(|kept| kept.version() > 0)
+    unsent || kept.is_some_and(|kept| kept.version() != 0)
 }
 
 #[cfg(test)]
@@ -144,7 +160,11 @@ mod tests {
         assert!(!is_with_server(None, false));
         assert!(!is_with_server(Some(&kept), false));
         assert!(is_with_server(Some(&kept), true));
-        kept.confirm(1);
+        kept.await_merged();
         assert!(is_with_server(Some(&kept), false));
+        kept.confirm(1);
+        kept.await_merged();
+        assert!(is_with_server(Some(&kept), false));
+        assert_eq!(kept.version(), 1);
     }
 }

@@ -5,7 +5,7 @@
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Result, params};
-use tillsync_core::kept::{Columns, Kept};
+use tillsync_core::kept::{COMING, Columns, Kept};
 use tillsync_core::key::parse_uuid;
 use uuid::Uuid;
 
@@ -81,6 +81,16 @@ pub fn set_version(conn: &Connection, entity: i64, key: &str, version: i64) -> R
         entity,
         Key(key),
         version
+    ])?;
+    Ok(())
+}
+
+/// Notes that the server has the row, merged with what others changed, and that this version waits in the inbox.
+pub fn await_merged(conn: &Connection, entity: i64, key: &str) -> Result<()> {
+    conn.prepare_cached("UPDATE shadow SET version = ?3 WHERE entity = ?1 AND key = ?2 AND version = 0")?.execute(params![
+        entity,
+        Key(key),
+        COMING
     ])?;
     Ok(())
 }

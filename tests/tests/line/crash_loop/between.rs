@@ -28,6 +28,29 @@ fn a_row_deleted_while_the_full_sync_carries_it_is_deleted_everywhere() {
 }
 
 #[test]
+fn a_row_that_the_server_has_merged_is_not_sent_again_by_the_full_sync() {
+    on_runtime(async {
+        let mut shop = Shop::with(Journal::Wal, CAKE, "", Plan::at(3, Fault::AnswerLost)).await;
+        assert!(matches!(shop.a.agent().push(BATCH).await.unwrap(), Pushed::Trouble(_)));
+        shop.b.sync().await;
+        shop.b.sell("UPDATE products SET name = 'Big cake' WHERE id = 1");
+        shop.b.sync().await;
+        shop.a.sell("UPDATE products SET price = 9.5 WHERE id = 1");
+        shop.a.agent().capture().unwrap();
+        assert!(matches!(shop.a.agent().push(BATCH).await.unwrap(), Pushed::Done { .. }));
+        shop.b.sync().await;
+        shop.b.sell("DELETE FROM products WHERE id = 1");
+        shop.b.sync().await;
+        // A has not got to its inbox yet when the full sync goes on.
+        while matches!(shop.a.agent().push(BATCH).await.unwrap(), Pushed::Done { .. }) {}
+        shop.a.sync().await;
+        shop.b.sync().await;
+        assert_eq!(shop.b.value(NAME), None);
+        assert_eq!(shop.end().conflicts, 0);
+    });
+}
+
+#[test]
 fn a_deleted_row_is_not_brought_back_by_an_older_change() {
     on_runtime(async {
         let mut shop = Shop::with(Journal::Wal, CAKE, "", Plan::default()).await;

@@ -38,9 +38,6 @@ impl Register {
             return Ok(Pulled::Nothing);
         }
         self.agent().page = Some(Page { cursor, more, ..page });
-        if empty && !more {
-            return self.apply(around).map(|_| Pulled::Nothing);
-        }
         Ok(Pulled::Page { more })
     }
 

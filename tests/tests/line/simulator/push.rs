@@ -117,7 +117,7 @@ impl Register {
             }
             Verdict::Merged => {
                 self.state.stand(place, Standing::Confirmed);
-                self.hold_server_row(&key, answer);
+                self.hold_merged_row(&key, answer);
             }
             Verdict::Conflict => {
                 self.state.stand(place, Standing::Conflict);
@@ -130,7 +130,7 @@ impl Register {
     fn record_uploaded(&mut self, key: &Key, row: &Row, answer: Answer) {
         match answer.verdict {
             Verdict::Applied | Verdict::Duplicate => self.settle_version(key, answer.version),
-            Verdict::Merged => self.hold_server_row(key, answer),
+            Verdict::Merged => self.hold_merged_row(key, answer),
             Verdict::Conflict => self.park_upload(key, row, answer),
             Verdict::Rejected => unreachable!("the simulated hub rejects nothing"),
         }
@@ -156,6 +156,14 @@ impl Register {
         let Some(version) = version else { return };
         self.state.confirm(key, version);
         self.state.release(key, version);
+    }
+
+    /// The hub has the row, together with what others changed.
+    fn hold_merged_row(&mut self, key: &Key, answer: Answer) {
+        if let Some(kept) = self.state.shadow.get_mut(key) {
+            kept.await_merged();
+        }
+        self.hold_server_row(key, answer);
     }
 
     /// The hub's row goes to the inbox and reaches the store when the register has nothing unsent about it.
