@@ -81,6 +81,9 @@ impl Look {
 
 struct Visit {
     looks: Vec<Look>,
+    /// The journal was read after this entry …
+    after: i64,
+    /// … up to this one.
     up_to: i64,
     more: bool,
     /// Row counts of tables in which a row may have been pushed out unseen.
@@ -115,7 +118,8 @@ impl Agent {
         };
         self.faults.point("journal read")?;
         let quiet = visit.looks.is_empty() && !visit.more;
-        let capture = if quiet { Capture::default() } else { self.record_visit(&store, &visit)? };
+        // Entries that name no row are captured as well: nothing waits behind them.
+        let capture = if visit.up_to == visit.after { Capture::default() } else { self.record_visit(&store, &visit)? };
         self.faults.point("captured")?;
         let waiting = visit.first_seq.map_or(0, |first| visit.up_to - first);
         if !quiet {
@@ -306,6 +310,7 @@ fn read_visit(conn: &Connection, store: &StoreSide, seq: i64, hurry: bool, ident
     let entries = journal::after(conn, schema, seq, ENTRIES_MAX)?;
     let mut visit = Visit {
         looks: Vec::new(),
+        after: seq,
         up_to: seq,
         more: entries.len() == ENTRIES_MAX,
         counts: Vec::new(),

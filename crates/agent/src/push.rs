@@ -270,8 +270,9 @@ pub(crate) fn settle_version(
     version: Option<i64>,
 ) -> Result<(), AgentError> {
     let (Some(entity), Some(version)) = (store.entities.get(&change.entity), version) else { return Ok(()) };
-    shadow::set_version(tx, entity.number, &change.key, version)?;
-    Ok(inbox::release(tx, &change.entity, &change.key, version)?)
+    let is_here = shadow::set_version(tx, entity.number, &change.key, version)?;
+    // A restored store has lost what it had yet to send; what a pull brought of it meanwhile is all that there is.
+    if is_here { Ok(inbox::release(tx, &change.entity, &change.key, version)?) } else { Ok(()) }
 }
 
 /// The server has the row, together with what others changed.

@@ -75,14 +75,12 @@ pub fn put(conn: &Connection, entity: i64, key: &str, kept: &Kept) -> Result<()>
     Ok(())
 }
 
-/// Notes the row's version on the server.
-pub fn set_version(conn: &Connection, entity: i64, key: &str, version: i64) -> Result<()> {
-    conn.prepare_cached("UPDATE shadow SET version = max(version, ?3) WHERE entity = ?1 AND key = ?2")?.execute(params![
-        entity,
-        Key(key),
-        version
-    ])?;
-    Ok(())
+/// Notes the row's version on the server. Says whether the row is known at all.
+pub fn set_version(conn: &Connection, entity: i64, key: &str, version: i64) -> Result<bool> {
+    let changed = conn
+        .prepare_cached("UPDATE shadow SET version = max(version, ?3) WHERE entity = ?1 AND key = ?2")?
+        .execute(params![entity, Key(key), version])?;
+    Ok(changed > 0)
 }
 
 /// Notes that the server has the row, merged with what others changed, and that this version waits in the inbox.

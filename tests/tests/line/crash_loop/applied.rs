@@ -2,9 +2,9 @@
 
 use tillsync_agent::agent::AgentError;
 use tillsync_agent::state::outbox;
-use tillsync_core::sync::Pulled;
+use tillsync_core::sync::{Pulled, Pushed};
 
-use super::line::Plan;
+use super::line::{Fault, Plan};
 use super::pos::Journal;
 use super::shop::{Shop, on_runtime};
 
@@ -200,5 +200,29 @@ fn rows_of_the_inbox_that_a_power_cut_took_from_the_store_come_again() {
         shop.a.sync().await;
         assert_eq!(shop.a.value(story.look).as_deref(), Some("Big cake"));
         assert_eq!(shop.end().conflicts, 0);
+    });
+}
+
+#[test]
+fn what_a_restored_register_had_yet_to_send_comes_back_also_when_a_pull_is_faster_than_the_verdict() {
+    on_runtime(async {
+        let plan = Plan::at(i64::MAX, Fault::AnswerLost);
+        let mut shop = Shop::with(Journal::Wal, BEFORE, "", plan.clone()).await;
+        shop.a.sync().await;
+        let backup = shop.a.backup();
+        shop.a.sell("INSERT INTO sales VALUES ('a-1', 5, NULL)");
+        shop.a.capture();
+        shop.a.restore(&backup);
+        shop.a.capture();
+        plan.fail_next();
+        assert!(matches!(shop.a.agent().push(BATCH).await.unwrap(), Pushed::Trouble(_)));
+        assert!(matches!(shop.a.agent().pull(0).await.unwrap(), Pulled::Page { .. }));
+        shop.a.agent().apply().unwrap();
+        shop.a.sync().await;
+        shop.a.agent().scan(false).unwrap();
+        shop.a.sync().await;
+        shop.b.sync().await;
+        assert_eq!(shop.a.value("SELECT id FROM sales").as_deref(), Some("a-1"));
+        shop.end();
     });
 }

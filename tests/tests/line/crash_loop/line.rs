@@ -44,6 +44,11 @@ impl Plan {
         Self { fault: Some(fault), left: Arc::new(AtomicI64::new(call)) }
     }
 
+    /// The next call fails.
+    pub fn fail_next(&self) {
+        self.left.store(1, Ordering::Relaxed);
+    }
+
     /// Whether the call that was to fail has come.
     pub fn happened(&self) -> bool {
         self.fault.is_some() && self.left.load(Ordering::Relaxed) <= 0
