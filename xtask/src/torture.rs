@@ -96,8 +96,13 @@ fn write(runs: u64, from: u64, failed: &[String], took_s: u64) -> Result<()> {
     let mut text = format!(
         "# Torture\n\nBy `cargo xtask torture --write`: registers and a hub on the pure core, with POS programs that write all the \
          while, lost, late and doubled requests, lost answers, partitions, a hub that goes away, and agents that end between any \
-         two steps. Every seed is one shop; at its end nothing is lost, nothing is doubled, and all stores and the hub are \
-         equal.\n\n| seeds | first seed | failed | seconds |\n|---|---|---|---|\n| {runs} | {from} | {} | {took_s} |\n",
+         two steps. Every other shop has policies of its own for tables and columns (`latest`, `server`, `client`, `manager`, \
+         `manual`, `sum`, `json`, `fill`) and managers; persons decide conflicts and take decisions back, two at once or too \
+         late; wall clocks are off by up to years and are set; stores are restored from backups.\n\nEvery seed is one shop. At \
+         its end persons have decided what waited, and: all stores and the hub are equal; every value that anybody wrote is \
+         there, was replaced by somebody who had seen it, or is in the conflict log; what counts is the sum of all differences; \
+         nothing is doubled; every change counts as written when it was. A store is restored at most once, after its first full \
+         sync, and the agent looks at it before the POS has written as much again as was lost.\n\n| seeds | first seed | failed | seconds |\n|---|---|---|---|\n| {runs} | {from} | {} | {took_s} |\n",
         failed.len()
     );
     if !failed.is_empty() {

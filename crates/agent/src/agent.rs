@@ -18,7 +18,7 @@ use crate::state::shadow::Entity;
 use crate::state::{State, StateError, marks, outbox};
 use crate::store::schema::Schema;
 use crate::store::turns::Turns;
-use crate::store::{StoreError, open};
+use crate::store::{StoreError, open, write};
 
 /// While waiting for a turn the POS is looked at this often.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
@@ -75,11 +75,17 @@ pub struct Agent {
     state: Mutex<State>,
     store: Mutex<StoreSide>,
     turns: Mutex<Turns>,
+    /// Held while the key is replaced: there is one other key, and one wish. When it was last.
+    pub(crate) rekeying: tokio::sync::Mutex<Option<Instant>>,
     /// Rows of the inbox may have become applicable.
     pub(crate) inbox_due: AtomicBool,
     /// Every lane is to look again: the cursor went back while a pull may be waiting at the server with the one before, or a restored store
     /// is whole again.
     pub(crate) pull_anew: AtomicBool,
+    /// The config is to follow what other registers have; see [`crate::adopt`].
+    pub(crate) keys_in_doubt: AtomicBool,
+    /// Changes that waited for a person may go.
+    pub(crate) freed: AtomicBool,
 }
 
 /// A connection of ours that writes to the store.
@@ -108,6 +114,10 @@ impl Drop for Writer<'_> {
     fn drop(&mut self) {
         // Closing may write, too.
         self.agent.turns().begin();
+        if let Some(Err(error)) = self.conn.as_ref().map(write::before_close) {
+            // Whatever could not be done now is done by the close.
+            tracing::debug!(%error, "the log was not moved before the close");
+        }
         self.conn = None;
         self.agent.turns().pause();
     }
@@ -150,8 +160,11 @@ impl Agent {
             faults: Faults::default(),
             state: Mutex::new(state),
             store: Mutex::default(),
+            rekeying: tokio::sync::Mutex::default(),
             inbox_due: AtomicBool::new(true),
             pull_anew: AtomicBool::new(false),
+            keys_in_doubt: AtomicBool::new(false),
+            freed: AtomicBool::new(false),
         }
     }
 

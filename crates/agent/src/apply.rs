@@ -3,16 +3,20 @@
 //! No trigger fires, so nothing echoes and the POS's own triggers do not count a sale twice. The write lock is held for a few
 //! milliseconds at a time. A row with an unsent local change, without its parent, or refused by the store waits in the inbox.
 
+mod cycles;
 mod one;
+mod referred;
 mod together;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction};
 use tillsync_core::arrival::{Arrival, LocalRow, meet};
 use tillsync_core::change::Operation;
+use tillsync_core::config::Capture;
 use tillsync_core::kept::Kept;
 use tillsync_core::key::{entity_id, parse_entity_id, parse_uuid};
 use tillsync_core::rhythm::Moment;
@@ -23,12 +27,13 @@ use crate::agent::{Agent, AgentError, StoreSide};
 use crate::apply::one::Desk;
 use crate::clock::now_ms;
 use crate::identity::{Identity, Known};
+use crate::pull::Reach;
 use crate::remote::Incoming;
 use crate::state::State;
 use crate::state::inbox::{self, Reason};
-use crate::state::{conflicts, ids as state_ids, marks as state_marks, outbox, outside, shadow, upload};
+use crate::state::{again, conflicts, ids as state_ids, marks as state_marks, outbox, outside, shadow, snapshot, upload};
 use crate::store::schema::Table;
-use crate::store::{StoreError, applied, journal, marks, schema};
+use crate::store::{StoreError, applied, journal, marks, schema, write};
 
 /// A wait for the next turn that is worth keeping the page's rows sorted for; captures wait as long.
 const SHORT_WAIT_MAX: Duration = Duration::from_millis(30);
@@ -41,6 +46,17 @@ const INBOX_MAX: usize = 1_000;
 
 /// More journal entries than this are captured before anything is applied.
 const JOURNAL_MAX: usize = 2_000;
+
+/// Rows that the POS may have changed without the journal saying so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unseen {
+    /// None: triggers see everything.
+    None,
+    /// Those of which something was seen before: triggers were missing for a while, and a scan is due.
+    Known,
+    /// Any: there are no triggers.
+    All,
+}
 
 /// A row on its way into the store.
 #[derive(Debug)]
@@ -109,19 +125,18 @@ impl Agent {
         let local = (0..held.len()).map(|place| (place, Outcome::Held(Reason::Local, None))).collect();
         self.record_outcomes(store, &held, local, None)?;
         self.faults.point("holds recorded")?;
-        match self.write_all(store, &arriving, Some(page.cursor)) {
+        let cursor = page.reach.cursor();
+        match self.write_all(store, &arriving, cursor) {
             Ok((outcomes, Stop::AtEnd, _)) => {
                 self.faults.point("page written")?;
-                self.record_outcomes(store, &arriving, outcomes, Some(page.cursor))?;
+                self.record_outcomes(store, &arriving, outcomes, cursor)?;
                 self.faults.point("page recorded")?;
-                self.inbox_due.store(true, std::sync::atomic::Ordering::Relaxed);
-                if !page.more {
-                    self.caught_up(&store.schema, page.with_all_own)?;
-                }
+                self.reached(store, &page.reach)?;
                 Ok(Stop::AtEnd)
             }
             Ok((outcomes, stop, stopped_at)) => {
-                let cursor = stopped_at.checked_sub(1).and_then(|last| arriving.get(last)).map(|last| last.change.id);
+                let last = stopped_at.checked_sub(1).and_then(|last| arriving.get(last));
+                let cursor = cursor.and(last).map(|last| last.change.id);
                 self.record_outcomes(store, &arriving[..stopped_at], outcomes, cursor)?;
                 // The schema may be what stopped it; then a table that was unknown may be known next time.
                 let mut changes: Vec<Incoming> = arriving.drain(stopped_at..).map(|left| left.change).chain(unknown).collect();
@@ -133,22 +148,50 @@ impl Agent {
         }
     }
 
+    /// A page is in the store, or in the inbox.
+    fn reached(&self, store: &StoreSide, reach: &Reach) -> Result<(), AgentError> {
+        let settle = || self.inbox_due.store(true, Ordering::Relaxed);
+        match reach {
+            Reach::Log { more, with_all_own, .. } => {
+                settle();
+                if *more { Ok(()) } else { self.caught_up(&store.schema, *with_all_own) }
+            }
+            Reach::Snapshot(progress) => {
+                if progress.after.is_none() {
+                    // Rows of a table that refer to each other come in any order; once all are here none waits in vain.
+                    settle();
+                }
+                Ok(snapshot::set(self.state().conn(), progress)?)
+            }
+        }
+    }
+
     /// Conflicts that a person has decided elsewhere: the decision takes the place of the change that waited.
     fn close_conflicts(&self, changes: &[Incoming]) -> Result<(), AgentError> {
         let state = self.state();
         for (change, resolves) in changes.iter().filter_map(|change| Some((change, change.resolves.as_ref()?))) {
-            conflicts::close_by_change(state.conn(), resolves, change)?;
+            if conflicts::close_by_change(state.conn(), resolves, change)? {
+                self.freed.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
         }
         Ok(())
     }
 
     /// Tries the rows that wait in the inbox and may be applicable by now.
     pub(crate) fn settle_inbox(&self, store: &mut StoreSide) -> Result<(), AgentError> {
-        let mut after = 0;
+        // What came in may have been what others waited for that were tried before it.
+        while self.settle_once(store)? && inbox::has_orphans(self.state().conn())? {}
+        Ok(())
+    }
+
+    /// Tries every row of the inbox; says whether any came in.
+    fn settle_once(&self, store: &mut StoreSide) -> Result<bool, AgentError> {
+        let mut progress = false;
+        let mut after: Option<inbox::Entry> = None;
         loop {
-            let waiting = inbox::after(self.state().conn(), after, INBOX_MAX)?;
+            let waiting = inbox::after(self.state().conn(), after.as_ref(), INBOX_MAX)?;
             let Some(last) = waiting.last() else { break };
-            after = last.change_id;
+            after = Some(inbox::Entry { data: None, ..last.clone() });
             let changes = waiting.into_iter().map(from_inbox).collect();
             let Sorted { arriving, .. } = self.sort_arrivals(store, changes)?;
             if arriving.is_empty() {
@@ -156,13 +199,15 @@ impl Agent {
             }
             let (outcomes, stop, _) = self.write_all(store, &arriving, None)?;
             self.faults.point("inbox written")?;
+            progress |= outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Written(..)));
             self.record_outcomes(store, &arriving, outcomes, None)?;
             if stop != Stop::AtEnd {
-                self.inbox_due.store(true, std::sync::atomic::Ordering::Relaxed);
-                return Ok(());
+                self.inbox_due.store(true, Ordering::Relaxed);
+                return Ok(false);
             }
         }
-        self.settle_together(store)
+        self.settle_together(store)?;
+        Ok(progress || self.settle_cycles(store)?)
     }
 
     /// What the register has already is left out.
@@ -183,7 +228,9 @@ impl Agent {
             let is_known = kept.as_ref().is_some_and(|kept| kept.version() > 0);
             let table_sent = is_known || upload::is_finished(state.conn(), &change.entity)?;
             let waiting = inbox::version(state.conn(), &change.entity, &change.key)?;
-            let local = LocalRow::new(kept.as_ref(), in_outbox, table_sent, waiting);
+            // The server has lost this row and is about to get it again.
+            let goes_again = again::version(state.conn(), entity.number, &change.key)?.is_some();
+            let local = LocalRow::new(kept.as_ref(), in_outbox || goes_again, table_sent, waiting);
             let arrival = meet(change.id, local);
             if arrival == Arrival::Pass {
                 inbox::release(state.conn(), &change.entity, &change.key, change.id)?;
@@ -219,11 +266,12 @@ impl Agent {
         let mut outcomes = Outcomes::new();
         let mut held: HashMap<usize, (Reason, Option<String>)> = HashMap::new();
         let (kept_out, known) = (RefCell::default(), RefCell::default());
+        let unseen = self.unseen()?;
         let mut next = 0;
         loop {
             let progress = cursor.map(|cursor| Progress { cursor, epoch: epoch.as_deref(), waits_from });
             // Whoever holds the state may wait for the disk; the POS's store must not wait with us.
-            let state = store.schema.needs_state().then(|| self.state());
+            let state = (unseen != Unseen::None || store.schema.needs_state()).then(|| self.state());
             let work = self.turns().work();
             self.turns().begin();
             let began = Instant::now();
@@ -239,6 +287,7 @@ impl Agent {
                 held: &held,
                 kept_out: &kept_out,
                 known: &known,
+                unseen,
                 work,
             };
             let wrote = slice
@@ -287,6 +336,18 @@ impl Agent {
         }
     }
 
+    /// Which rows the POS may have changed without the journal saying so. In a restored store old rows look the same; there the server's
+    /// rows come first.
+    pub(crate) fn unseen(&self) -> Result<Unseen, AgentError> {
+        let scan_due = state_marks::get(self.state().conn(), state_marks::SCAN_DUE)?.unwrap_or(false);
+        Ok(match self.config.capture {
+            _ if self.is_restoring()? => Unseen::None,
+            _ if scan_due => Unseen::Known,
+            Capture::Scan => Unseen::All,
+            Capture::Triggers => Unseen::None,
+        })
+    }
+
     /// Brings shadow, inbox and cursor up to what was written.
     fn record_outcomes(
         &self,
@@ -326,6 +387,8 @@ impl Agent {
         }
         if let Some(cursor) = cursor {
             state_marks::set(&tx, state_marks::CURSOR, cursor)?;
+            // With a cursor the log goes on.
+            snapshot::clear(&tx)?;
         }
         note_received(&tx, received)?;
         Ok(tx.commit()?)
@@ -412,6 +475,8 @@ struct Slice<'a> {
     kept_out: &'a RefCell<HashSet<(String, String)>>,
     /// Ids of rows written since the visit began.
     known: &'a Known,
+    /// Rows that are compared with what was last seen of them.
+    unseen: Unseen,
     /// Work under the lock before committing.
     work: Duration,
 }
@@ -440,7 +505,7 @@ enum Wrote {
 
 impl Slice<'_> {
     fn write(&self, conn: &mut Connection, state: Option<&Connection>) -> rusqlite::Result<Wrote> {
-        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let tx = write::begin(conn)?;
         let started = Instant::now();
         if !self.is_as_left(&tx)? {
             return Ok(Wrote::CaptureFirst);

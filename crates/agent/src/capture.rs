@@ -20,10 +20,11 @@ use crate::agent::{Agent, AgentError, StoreSide};
 use crate::identity::{Identity, Known, Wired};
 use crate::recover::Finding;
 use crate::state::ids::{self, Birth, Named};
-use crate::state::{State, marks, outbox, selection, shadow, upload};
+use crate::state::{State, marks, outbox, refill, selection, shadow, shared, snapshot, upload};
 use crate::store::ids as store_ids;
+use crate::store::null_keys::{self, Shared};
 use crate::store::schema::{Schema, Table};
-use crate::store::{StoreError, install, journal, marks as store_marks, open, rows, schema};
+use crate::store::{StoreError, install, journal, marks as store_marks, open, rows, schema, write};
 
 /// Entries looked at in one visit: about 50 ms of reading.
 const ENTRIES_MAX: usize = 5_000;
@@ -79,6 +80,15 @@ impl Look {
     }
 }
 
+/// How a change came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// The journal names the row.
+    ByTrigger,
+    /// Every row was looked at.
+    ByScan,
+}
+
 struct Visit {
     looks: Vec<Look>,
     /// The journal was read after this entry …
@@ -88,6 +98,8 @@ struct Visit {
     more: bool,
     /// Row counts of tables in which a row may have been pushed out unseen.
     counts: Vec<(String, u64)>,
+    /// Keys with NULL that were looked at: table, key, and the rows that share it if there are several.
+    null_keys: Vec<(String, String, Option<Shared>)>,
     first_seq: Option<i64>,
     /// Ids that were given on the way.
     named: Vec<Named>,
@@ -119,7 +131,7 @@ impl Agent {
         self.faults.point("journal read")?;
         let quiet = visit.looks.is_empty() && !visit.more;
         // Entries that name no row are captured as well: nothing waits behind them.
-        let capture = if visit.up_to == visit.after { Capture::default() } else { self.record_visit(&store, &visit)? };
+        let mut capture = if visit.up_to == visit.after { Capture::default() } else { self.record_visit(&store, &visit)? };
         self.faults.point("captured")?;
         let waiting = visit.first_seq.map_or(0, |first| visit.up_to - first);
         if !quiet {
@@ -131,7 +143,8 @@ impl Agent {
             self.forget_deleted(&store)?;
         }
         if !visit.more && self.inbox_due.swap(false, Ordering::Relaxed) {
-            self.settle_inbox(&mut store).inspect_err(|_| self.inbox_due.store(true, Ordering::Relaxed))?;
+            let settled = self.settle_inbox(&mut store).and_then(|()| self.give_back_referred(&store));
+            capture.added += settled.inspect_err(|_| self.inbox_due.store(true, Ordering::Relaxed))?;
         }
         Ok(capture)
     }
@@ -169,11 +182,20 @@ impl Agent {
         let mut state = self.state();
         let tx = state.write()?;
         ids::remember(&tx, &visit.named)?;
-        let added = record_looks(&tx, store, &visit.looks, self.capture_time(&tx)?)?;
+        let added = record_looks(&tx, store, &visit.looks, Seen::ByTrigger, self.capture_time(&tx)?)?;
         marks::set(&tx, marks::CAPTURED_SEQ, visit.up_to)?;
         if let Some(birth) = visit.last_birth {
             marks::set(&tx, marks::BIRTH_SEQ, birth.seq)?;
             marks::set(&tx, marks::BIRTH, birth.random)?;
+        }
+        for (table, key, found) in &visit.null_keys {
+            if shared::remove(&tx, table, key)? && found.is_none() {
+                // What the server has under this key can come in.
+                self.inbox_due.store(true, Ordering::Relaxed);
+            }
+            if let Some(found) = found {
+                shared::put(&tx, table, found)?;
+            }
         }
         for (table, count) in &visit.counts {
             let uploaded = upload::get(&tx, table)?.is_some_and(|progress| progress.finished);
@@ -227,7 +249,10 @@ impl Agent {
         loop {
             self.turns().begin();
             let began = Instant::now();
-            let trimmed = journal::trim(&conn, up_to, TRIM_MAX);
+            let trimmed = write::begin(&conn).and_then(|tx| {
+                let trimmed = journal::trim(&tx, up_to, TRIM_MAX)?;
+                tx.commit().map(|()| trimmed)
+            });
             self.turns().end(began.elapsed());
             match trimmed {
                 Ok(TRIM_MAX) => std::thread::sleep(Duration::from_millis(2)),
@@ -293,10 +318,17 @@ impl Agent {
             let entity = shadow::entity(&tx, &table.name, table.print_columns(), &table.base_columns)?;
             store.entities.insert(table.name.clone(), entity);
         }
+        shared::keep(&tx, &schema)?;
         let widened = selection::take_up(&tx, &schema)?;
+        for table in &schema.tables {
+            if let Some(entity) = store.entities.get_mut(&table.name) {
+                entity.columns.added = refill::added(&tx, &table.name)?;
+            }
+        }
         let fetch_again = widened || (known > 0 && shadow::entity_count(&tx)? > known);
         if fetch_again {
             marks::set(&tx, marks::CURSOR, 0)?;
+            snapshot::clear(&tx)?;
         }
         tx.commit()?;
         store.schema = schema;
@@ -314,6 +346,7 @@ fn read_visit(conn: &Connection, store: &StoreSide, seq: i64, hurry: bool, ident
         up_to: seq,
         more: entries.len() == ENTRIES_MAX,
         counts: Vec::new(),
+        null_keys: Vec::new(),
         first_seq: conn.query_row("SELECT min(seq) FROM _tillsync_journal", [], |row| row.get(0))?,
         named: Vec::new(),
         last_birth: None,
@@ -334,6 +367,9 @@ fn read_visit(conn: &Connection, store: &StoreSide, seq: i64, hurry: bool, ident
             continue;
         }
         let birth = births.get(&place).copied();
+        if entry.key.iter().any(Value::is_null) {
+            visit.null_keys.push((table.name.clone(), place.1.clone(), null_keys::shared(conn, table, &entry.key)?));
+        }
         for look in look_at(conn, table, &entry.key, &identity, birth)? {
             if seen.insert((entry.table, look.key.clone())) {
                 bytes += look.row.as_ref().map_or(0, |row| row.iter().map(|(_, value)| value.size()).sum());
@@ -396,7 +432,13 @@ fn look_at(
 }
 
 /// Turns what was seen into changes: parents before children, and deletes last, children before parents. The shadow follows.
-pub(crate) fn record_looks(tx: &Transaction<'_>, store: &StoreSide, looks: &[Look], now: i64) -> Result<u64, AgentError> {
+pub(crate) fn record_looks(
+    tx: &Transaction<'_>,
+    store: &StoreSide,
+    looks: &[Look],
+    seen: Seen,
+    now: i64,
+) -> Result<u64, AgentError> {
     let mut ordered: Vec<&Look> = looks.iter().collect();
     ordered.sort_by_key(|look| {
         let place = store.schema.place(&look.table) as i64;
@@ -404,7 +446,7 @@ pub(crate) fn record_looks(tx: &Transaction<'_>, store: &StoreSide, looks: &[Loo
     });
     let mut added = 0;
     for look in ordered {
-        added += u64::from(record_look(tx, store, look, now)?);
+        added += u64::from(record_look(tx, store, look, seen, now)?);
         note_identity(tx, store, look)?;
     }
     Ok(added)
@@ -422,13 +464,19 @@ fn note_identity(tx: &Transaction<'_>, store: &StoreSide, look: &Look) -> Result
     Ok(())
 }
 
-fn record_look(tx: &Transaction<'_>, store: &StoreSide, look: &Look, now: i64) -> Result<bool, AgentError> {
+fn record_look(tx: &Transaction<'_>, store: &StoreSide, look: &Look, seen: Seen, now: i64) -> Result<bool, AgentError> {
     let entity = store.entity(&look.table);
     let kept = shadow::get(tx, entity.number, &look.key)?;
     let Some(kept::Captured { difference, before, kept }) = kept::capture(kept.as_ref(), look.row.as_ref(), &entity.columns) else {
         return Ok(false);
     };
     let data = look.row.as_ref().unwrap_or(&look.key_columns).to_json();
+    // What only a scan finds in columns that have just come was computed by the migration that brought them.
+    let is_computed = seen == Seen::ByScan
+        && difference
+            .updated_fields
+            .as_ref()
+            .is_some_and(|fields| fields.iter().all(|field| entity.columns.added.iter().any(|added| added.name == *field)));
     outbox::add(
         tx,
         &outbox::NewEntry {
@@ -439,7 +487,7 @@ fn record_look(tx: &Transaction<'_>, store: &StoreSide, look: &Look, now: i64) -
             data,
             updated_fields: difference.updated_fields.as_deref(),
             before: (!before.is_empty()).then(|| before.to_json()),
-            at_ms: now,
+            at_ms: if is_computed { outbox::NOBODYS_MS } else { now },
         },
     )?;
     shadow::put(tx, entity.number, &look.key, &kept)?;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::agent::{Agent, AgentError};
 use crate::state::outbox::Entry;
-use crate::state::{conflicts, inbox, marks as state_marks, outbox, shadow, upload};
+use crate::state::{again, conflicts, inbox, lost, marks as state_marks, outbox, shadow, upload};
 use crate::store::install::{self, Keep};
 use crate::store::{StoreError, applied, marks, open};
 
@@ -26,6 +26,7 @@ impl Agent {
     pub fn claim(&self, claim: Claim) -> Result<(), AgentError> {
         open::check_place(&self.config.store)?;
         let mine = self.own_id()?;
+        self.note_machine()?;
         let conn = open::reader(&self.config.store)?;
         let get = |name| marks::get::<String>(&conn, name).map_err(|error| self.store_error(error));
         let (owner, state_dir, path) = (get(marks::OWNER)?, get(marks::OWNER_STATE_DIR)?, get(marks::STORE_PATH)?);
@@ -83,10 +84,19 @@ impl Agent {
         if is_another {
             conflicts::clear(&tx)?;
             upload::reset(&tx)?;
+            lost::clear(&tx)?;
+            again::clear(&tx)?;
             shadow::reset_versions(&tx)?;
             inbox::clear(&tx)?;
             state_marks::set(&tx, state_marks::CURSOR, 0)?;
-            for mark in [state_marks::EPOCH, state_marks::HEAD, state_marks::CAUGHT_UP, state_marks::PULL_OWN] {
+            for mark in [
+                state_marks::EPOCH,
+                state_marks::HEAD,
+                state_marks::CAUGHT_UP,
+                state_marks::PULL_OWN,
+                state_marks::RESTORED_UP_TO,
+                state_marks::SNAPSHOT,
+            ] {
                 state_marks::clear(&tx, mark)?;
             }
         }
@@ -137,12 +147,15 @@ impl Agent {
         let tx = state.write()?;
         shadow::clear(&tx)?;
         upload::reset(&tx)?;
+        lost::clear(&tx)?;
+        again::clear(&tx)?;
         for mark in [
             state_marks::INCARNATION,
             state_marks::CAPTURED_SEQ,
             state_marks::APPLIED_SEQ,
             state_marks::CURSOR,
             state_marks::CAUGHT_UP,
+            state_marks::SNAPSHOT,
             state_marks::STORE,
         ] {
             state_marks::clear(&tx, mark)?;

@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::agent::Agent;
 use crate::reconcile::Comparison;
+use crate::rekey::Rekeyed;
 use crate::runtime::{Outcome, Request};
 use crate::scan::Scan;
 use crate::status::Status;
@@ -77,6 +78,8 @@ pub enum Command {
         /// Put right what differs.
         repair: bool,
     },
+    /// Replace the API key.
+    Rekey,
     /// Stop.
     Stop,
 }
@@ -96,6 +99,8 @@ pub enum Answer {
     Scanned(Scan),
     /// What the comparison with the server found.
     Compared(Box<Comparison>),
+    /// How replacing the key went.
+    Rekeyed(RekeyEnd),
     /// The config that the agent works with.
     Config {
         /// [`config_print`] of it.
@@ -105,6 +110,33 @@ pub enum Answer {
     Done,
     /// It could not be done.
     Failed(Problem),
+}
+
+/// How replacing the key ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RekeyEnd {
+    /// There is another key, which expires then, Unix milliseconds.
+    Done(Option<i64>),
+    /// The server was not reached; why.
+    Unreachable(String),
+    /// The server refuses the key, or replacing it; why.
+    Refused(String),
+}
+
+impl From<Rekeyed> for RekeyEnd {
+    fn from(rekeyed: Rekeyed) -> Self {
+        match rekeyed {
+            Rekeyed::Done { expires_ms } => Self::Done(expires_ms),
+            Rekeyed::Refused(why) => Self::Refused(why),
+            Rekeyed::Trouble(Trouble::Unauthorized(why) | Trouble::KeyMissing(why)) => Self::Refused(why),
+            Rekeyed::Trouble(Trouble::Suspended) => Self::Refused("this register is suspended".to_owned()),
+            Rekeyed::Trouble(Trouble::Offline(why) | Trouble::NotTheServer(why) | Trouble::ServerFailed(why)) => {
+                Self::Unreachable(why)
+            }
+            Rekeyed::Trouble(Trouble::RateLimited { .. }) => Self::Unreachable("the server asks for quiet".to_owned()),
+        }
+    }
 }
 
 /// How a sync ended, without what only this process understands.
@@ -150,9 +182,14 @@ pub fn config_print(config: &Config) -> u64 {
 /// Serves clients until the loop is gone.
 pub async fn serve(agent: Arc<Agent>, requests: mpsc::Sender<Request>) -> io::Result<()> {
     let listener = listen(&agent.config.state_dir)?;
+    let owner = owner(&agent.config.state_dir)?;
     let places = Arc::new(tokio::sync::Semaphore::new(CLIENTS_MAX));
     loop {
         let client = listener.accept().await?;
+        if !is_welcome(&client, owner) {
+            tracing::warn!("another user asked for control");
+            continue;
+        }
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return Ok(()) };
         let (agent, requests) = (Arc::clone(&agent), requests.clone());
         tokio::spawn(async move {
@@ -162,6 +199,34 @@ pub async fn serve(agent: Arc<Agent>, requests: mpsc::Sender<Request>) -> io::Re
             drop(place);
         });
     }
+}
+
+/// The user who made the socket, which is the one who runs the agent.
+#[cfg(unix)]
+fn owner(state_dir: &Path) -> io::Result<u32> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(std::fs::metadata(socket_path(state_dir)?)?.uid())
+}
+
+/// Whether the other end is the agent's own user, or the administrator, whom nothing could keep out. The socket lies in a folder that nobody else can
+/// enter; this holds also where somebody opens that folder.
+#[cfg(unix)]
+fn is_welcome(client: &Stream, owner: u32) -> bool {
+    use interprocess::local_socket::traits::StreamCommon;
+    let user = client.peer_creds().ok().and_then(|found| found.euid());
+    user.is_some_and(|user| user == owner || user == 0)
+}
+
+/// A named pipe has its own list of those who may open it.
+#[cfg(windows)]
+#[expect(clippy::unnecessary_wraps, reason = "the same shape as elsewhere")]
+fn owner(_state_dir: &Path) -> io::Result<u32> {
+    Ok(0)
+}
+
+#[cfg(windows)]
+fn is_welcome(_client: &Stream, _owner: u32) -> bool {
+    true
 }
 
 /// Asks a running agent; `None` when none runs.
@@ -205,6 +270,12 @@ async fn answer(command: Command, agent: &Arc<Agent>, requests: &mpsc::Sender<Re
             };
             let _ = requests.send(Request::Look).await;
             return answer;
+        }
+        Command::Rekey => {
+            return match agent.rekey().await {
+                Ok(rekeyed) => Answer::Rekeyed(RekeyEnd::from(rekeyed)),
+                Err(error) => Answer::Failed(error.problem()),
+            };
         }
         Command::Sync { timeout_ms } => {
             let (answer, ended) = oneshot::channel();

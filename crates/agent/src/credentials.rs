@@ -24,6 +24,8 @@ pub struct Credentials {
     place: Place,
     /// Read once: a keychain may take tens of milliseconds, and asks again when it is locked.
     known: Mutex<Option<(String, Key)>>,
+    /// The other key, or that there is none, once it was looked for.
+    other: Mutex<Option<(String, Option<Key>)>>,
 }
 
 #[derive(Debug)]
@@ -41,12 +43,12 @@ impl Credentials {
             (_, config::Credentials::Keychain) => Place::Keychain,
             (_, config::Credentials::File) => Place::File(state_dir.join("api-key")),
         };
-        Self { place, known: Mutex::new(None) }
+        Self { place, known: Mutex::new(None), other: Mutex::new(None) }
     }
 
     /// A key that is given, for tests.
     pub fn given(key: Key) -> Self {
-        Self { place: Place::Given(key), known: Mutex::new(None) }
+        Self { place: Place::Given(key), known: Mutex::new(None), other: Mutex::new(None) }
     }
 
     /// The key of a device; the error is for people.
@@ -79,6 +81,54 @@ impl Credentials {
         Ok(())
     }
 
+    /// Keeps another key beside the device's: the one that is about to take its place; the error is for people.
+    pub fn write_other(&self, device_id: &str, key: &Key) -> Result<(), String> {
+        // Held to the end, so that nobody reads the one before and goes on knowing it.
+        let mut known = self.other.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *known = None;
+        match &self.place {
+            Place::Given(_) => {
+                return Err(format!("the key comes from {KEY_VARIABLE}; whoever sets that must replace it"));
+            }
+            Place::Keychain => {
+                entry(&other(device_id))?.set_password(key.expose_secret()).map_err(|error| explain(&error))?;
+            }
+            Place::File(path) => {
+                let path = other_file(path);
+                write_file(&path, key).map_err(|error| format!("the key cannot be written to {}: {error}", path.display()))?;
+            }
+        }
+        *known = Some((device_id.to_owned(), Some(key.clone())));
+        Ok(())
+    }
+
+    /// That other key, or the one before, if there is one.
+    pub fn read_other(&self, device_id: &str) -> Option<Key> {
+        let mut known = self.other.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((id, key)) = &*known
+            && id == device_id
+        {
+            return key.clone();
+        }
+        let key = match &self.place {
+            Place::Given(_) => None,
+            Place::Keychain => read_keychain(&other(device_id)).ok(),
+            Place::File(path) => read_file(&other_file(path)).ok(),
+        };
+        *known = Some((device_id.to_owned(), key.clone()));
+        key
+    }
+
+    /// This key takes the place of the device's, which becomes the other one; the error is for people. Ended in between, both are this one.
+    pub fn replace(&self, device_id: &str, key: &Key) -> Result<(), String> {
+        let before = self.read(device_id)?;
+        if before.expose_secret() == key.expose_secret() {
+            return Ok(());
+        }
+        self.write(device_id, key)?;
+        self.write_other(device_id, &before)
+    }
+
     /// Reads the key anew next time: it was refused, and somebody may have stored another one.
     pub fn forget(&self) {
         *self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
@@ -105,13 +155,24 @@ impl Credentials {
         match &self.place {
             Place::Given(_) => {}
             Place::Keychain => {
-                let _ = entry(device_id).map(|entry| entry.delete_credential());
+                for user in [device_id, &other(device_id)] {
+                    let _ = entry(user).map(|entry| entry.delete_credential());
+                }
             }
             Place::File(path) => {
+                let _ = std::fs::remove_file(other_file(path));
                 let _ = std::fs::remove_file(path);
             }
         }
     }
+}
+
+fn other(device_id: &str) -> String {
+    format!("{device_id}.other")
+}
+
+fn other_file(path: &Path) -> PathBuf {
+    path.with_extension("other")
 }
 
 fn entry(user: &str) -> Result<keyring::Entry, String> {
@@ -161,13 +222,14 @@ fn write_file(path: &Path, key: &Key) -> std::io::Result<()> {
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     {
-        use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+        use std::os::unix::fs::OpenOptionsExt;
         options.mode(0o600);
-        if path.exists() {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-        }
     }
-    let mut file = options.open(path)?;
+    // A power cut in the middle must leave the key before or this one.
+    let beside = path.with_extension("new");
+    let _ = std::fs::remove_file(&beside);
+    let mut file = options.open(&beside)?;
     file.write_all(key.expose_secret().as_bytes())?;
-    file.sync_all()
+    file.sync_all()?;
+    std::fs::rename(&beside, path)
 }

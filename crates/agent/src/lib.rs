@@ -5,6 +5,7 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod adopt;
 pub mod agent;
 pub mod apply;
 pub mod capture;
@@ -13,21 +14,27 @@ pub mod cli;
 pub mod clock;
 pub mod control;
 pub mod credentials;
+pub mod enrol;
 pub mod faults;
 pub mod identity;
 pub mod kept;
 pub mod logs;
+pub mod machine;
 pub mod memory;
 pub mod pull;
 pub mod push;
 pub mod reconcile;
 pub mod recover;
+pub mod refill;
+pub mod rekey;
 pub mod remote;
 pub mod resolve;
 pub mod runtime;
 pub mod scan;
+pub mod snapshot;
 pub mod state;
 pub mod status;
 pub mod store;
 pub mod upload;
 pub mod watch;
+pub mod wiped;

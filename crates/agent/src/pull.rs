@@ -6,7 +6,9 @@ use tillsync_core::sync::{Pulled, Trouble};
 
 use crate::agent::{Agent, AgentError};
 use crate::remote::{Incoming, PullQuery, PullReply, PulledPage};
-use crate::state::marks;
+use crate::snapshot::Begun;
+use crate::state::snapshot::{self, Progress};
+use crate::state::{lost, marks};
 use crate::store::schema::Schema;
 
 /// A page that waits to be applied.
@@ -14,12 +16,34 @@ use crate::store::schema::Schema;
 pub struct Page {
     /// What is left of it.
     pub changes: Vec<Incoming>,
-    /// The cursor after it.
-    pub cursor: i64,
-    /// Whether the server had more.
-    pub more: bool,
-    /// When it was asked for, the server had everything of this register's own and was to send that, too.
-    pub with_all_own: bool,
+    /// How far the register is once it is applied.
+    pub reach: Reach,
+}
+
+/// How far a page brings the register.
+#[derive(Clone, Debug)]
+pub enum Reach {
+    /// A place in the server's log.
+    Log {
+        /// The cursor.
+        cursor: i64,
+        /// Whether the server had more.
+        more: bool,
+        /// When the page was asked for, the server had everything of this register's own and was to send that, too.
+        with_all_own: bool,
+    },
+    /// A place in a snapshot.
+    Snapshot(Progress),
+}
+
+impl Reach {
+    /// The cursor that the store is to note; none before the whole snapshot is here.
+    pub fn cursor(&self) -> Option<i64> {
+        match self {
+            Self::Log { cursor, .. } => Some(*cursor),
+            Self::Snapshot(_) => None,
+        }
+    }
 }
 
 impl Agent {
@@ -28,18 +52,44 @@ impl Agent {
         let Some((device_id, cursor)) = self.identity()? else {
             return Ok(Pulled::Trouble(Trouble::Unauthorized("this register is not enrolled".to_owned())));
         };
+        let snapshot = snapshot::get(self.state().conn())?;
+        if let Some(progress) = snapshot {
+            return self.pull_snapshot(&device_id, progress).await;
+        }
         let own = self.is_restoring()?;
         let with_all_own = own && self.has_sent_all()?;
-        let query = PullQuery { cursor, exclude_own: !own, entities: self.subscription()?, limit: None, wait_ms };
+        let epoch = marks::get(self.state().conn(), marks::EPOCH)?;
+        let query = PullQuery { cursor, exclude_own: !own, entities: self.subscription()?, limit: None, wait_ms, epoch };
         let reply = self.remote.pull(&device_id, query).await;
         self.faults.point("page pulled")?;
         match reply {
+            // One that has expired may still be replaced for a while.
+            PullReply::Trouble(Trouble::Unauthorized(_)) if self.rekey_expired().await? => Ok(Pulled::Interrupted),
             PullReply::Trouble(trouble) => Ok(Pulled::Trouble(trouble)),
-            PullReply::Page(page, heard) => tokio::task::block_in_place(|| {
-                self.hear(&heard)?;
-                self.take_page(page, cursor, own, with_all_own)
-            }),
+            PullReply::Expired => {
+                let begun = self.begin_snapshot(&device_id, cursor).await?;
+                self.go_on_with(&device_id, begun).await
+            }
+            PullReply::Page(page, heard) => {
+                tokio::task::block_in_place(|| self.hear(&heard))?;
+                self.rekey_if_due(page.key_renew_at, heard.server_ms).await?;
+                // A log that is not whole says nothing of what a restored store has yet to delete, either.
+                let is_worth_it = cursor == 0 && ((page.more && !own) || page.pruned_through > 0);
+                if is_worth_it && self.counts_in(page.epoch.as_deref())? {
+                    match self.begin_snapshot(&device_id, cursor).await? {
+                        Begun::NotOffered(_) => {}
+                        begun => return self.go_on_with(&device_id, begun).await,
+                    }
+                }
+                tokio::task::block_in_place(|| self.take_page(page, cursor, own, with_all_own))
+            }
         }
+    }
+
+    /// Whether this is the server's epoch as far as it is known.
+    fn counts_in(&self, epoch: Option<&str>) -> Result<bool, AgentError> {
+        let known: Option<String> = marks::get(self.state().conn(), marks::EPOCH)?;
+        Ok(epoch.is_some() && (known.is_none() || known.as_deref() == epoch))
     }
 
     /// The entities that this register wants to hear of; `None` for all that the server has.
@@ -78,9 +128,16 @@ impl Agent {
             return Ok(Pulled::Interrupted);
         }
         let other_epoch = known_epoch.is_some() && page.epoch.is_some() && known_epoch != page.epoch;
+        if let Some(head) = page.forked_at.filter(|_| other_epoch) {
+            self.server_went_back(&mut store, page.epoch.as_deref(), head)?;
+            return Ok(Pulled::Interrupted);
+        }
         let behind = page.head.is_some_and(|head| head < asked_from);
         if other_epoch || behind {
             self.server_was_reset(&mut store, page.epoch.as_deref(), page.head.unwrap_or(0))?;
+            return Ok(Pulled::Interrupted);
+        }
+        if self.doubts_keys(&store, &page.changes)? {
             return Ok(Pulled::Interrupted);
         }
         self.note_progress(&page, &store.schema, with_all_own)?;
@@ -88,7 +145,7 @@ impl Agent {
             return Ok(Pulled::Nothing);
         }
         let more = page.more;
-        store.page = Some(Page { changes: page.changes, cursor: page.cursor, more, with_all_own });
+        store.page = Some(Page { changes: page.changes, reach: Reach::Log { cursor: page.cursor, more, with_all_own } });
         Ok(Pulled::Page { more })
     }
 
@@ -115,7 +172,15 @@ impl Agent {
         }
         let state = self.state();
         marks::set(state.conn(), marks::CAUGHT_UP, true)?;
-        Ok(marks::clear(state.conn(), marks::PULL_OWN)?)
+        if marks::get(state.conn(), marks::PULL_OWN)?.unwrap_or(false) {
+            let head: Option<i64> = marks::get(state.conn(), marks::HEAD)?;
+            let cursor = marks::get(state.conn(), marks::CURSOR)?;
+            marks::raise(state.conn(), marks::RESTORED_UP_TO, head.max(cursor).unwrap_or(0))?;
+            // What the POS has done since is captured now.
+            self.pull_anew.store(true, Ordering::Relaxed);
+        }
+        marks::clear(state.conn(), marks::PULL_OWN)?;
+        Ok(lost::clear(state.conn())?)
     }
 
     fn has_sent_all(&self) -> Result<bool, AgentError> {

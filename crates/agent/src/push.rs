@@ -5,16 +5,19 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
 use rusqlite::{Connection, Transaction};
+use tillsync_core::arrival;
 use tillsync_core::change::{Operation, Verdict};
+use tillsync_core::clock::by_one_clock;
 use tillsync_core::policy::Policies;
 use tillsync_core::row::Row;
 use tillsync_core::sync::{Pushed, Trouble};
 
 use crate::agent::{Agent, AgentError, StoreSide};
 use crate::clock::now_ms;
+use crate::refill::Refill;
 use crate::remote::{Answer, Outgoing, PushContext, PushReply};
 use crate::state::outbox::{Entry, Standing};
-use crate::state::{conflicts, inbox, marks, outbox, shadow};
+use crate::state::{again, conflicts, inbox, marks, outbox, refill, shadow};
 use crate::store::schema::Schema;
 use crate::upload::Upload;
 
@@ -37,12 +40,14 @@ enum Batch {
     Changes(Vec<i64>),
     /// Rows of the first full sync.
     Upload(Upload),
+    /// What the register has in columns that came, and the server does not.
+    Refill(Refill),
 }
 
 /// What to do next.
 enum Next {
-    /// Send this; and what the register takes for the server's clock, Unix milliseconds.
-    Batch(Batch, Vec<Outgoing>, i64),
+    /// Send this, and say that it is this time; see [`PushContext::sent_at_ms`].
+    Batch(Batch, Vec<Outgoing>, Option<i64>),
     /// Everything is sent.
     Nothing,
 }
@@ -53,20 +58,48 @@ impl Agent {
         let Some((device_id, cursor)) = self.identity()? else {
             return Ok(Pushed::Trouble(Trouble::Unauthorized("this register is not enrolled".to_owned())));
         };
-        let (batch, outgoing, sent_at_ms) = match tokio::task::block_in_place(|| self.next_batch(changes_max))? {
+        let refill = match self.refill(&device_id, changes_max).await? {
+            Ok(refill) => refill,
+            Err(trouble) => return Ok(Pushed::Trouble(trouble)),
+        };
+        let more = refill.is_some();
+        if let Some((refill, outgoing)) = refill.filter(|(_, outgoing)| !outgoing.is_empty()) {
+            let sent_at_ms = Some(self.clock.now_ms());
+            return self.send(&device_id, cursor, (Batch::Refill(refill), outgoing, sent_at_ms)).await;
+        }
+        let batch = match tokio::task::block_in_place(|| self.next_batch(changes_max))? {
             Next::Batch(batch, outgoing, sent_at_ms) => (batch, outgoing, sent_at_ms),
+            Next::Nothing if more => return Ok(Pushed::Done { more, took_ms: 0 }),
             Next::Nothing => return Ok(Pushed::Nothing),
         };
+        self.send(&device_id, cursor, batch).await
+    }
+
+    async fn send(
+        &self,
+        device_id: &str,
+        cursor: i64,
+        (batch, outgoing, sent_at_ms): (Batch, Vec<Outgoing>, Option<i64>),
+    ) -> Result<Pushed, AgentError> {
         self.faults.point("batch marked")?;
         let started = Instant::now();
-        let context = PushContext { cursor, policies: self.policies_of(&outgoing), sent_at_ms };
-        let reply = self.remote.push(&device_id, context, &outgoing).await;
+        let restored_up_to = marks::get(self.state().conn(), marks::RESTORED_UP_TO)?;
+        let context = PushContext { cursor, policies: self.policies_of(&outgoing), sent_at_ms, restored_up_to };
+        let reply = self.remote.push(device_id, context, &outgoing).await;
         self.faults.point("batch answered")?;
+        if matches!(reply, PushReply::Trouble(Trouble::Unauthorized(_))) && self.rekey_expired().await? {
+            // The same batch goes again with the new key.
+            self.stand_all(&batch, Standing::Unknown)?;
+            return Ok(Pushed::Done { more: true, took_ms: 0 });
+        }
         tokio::task::block_in_place(|| self.record_reply(&batch, &outgoing, reply, started.elapsed().as_millis() as i64))
     }
 
-    /// The device id and the cursor, once the register is enrolled.
+    /// The device id and the cursor, once the register is enrolled. A copy has no right to them.
     pub(crate) fn identity(&self) -> Result<Option<(String, i64)>, AgentError> {
+        if let Some(problem) = self.copied()? {
+            return Err(AgentError::Problem(problem));
+        }
         let state = self.state();
         let device_id: Option<String> = marks::get(state.conn(), marks::DEVICE_ID)?;
         let cursor = marks::get(state.conn(), marks::CURSOR)?.unwrap_or(0);
@@ -83,19 +116,30 @@ impl Agent {
 
     fn next_batch(&self, changes_max: u32) -> Result<Next, AgentError> {
         let schema = self.ready_store()?.schema.clone();
-        let entries = self.select(&schema, changes_max)?;
+        let mut entries = self.select(&schema, changes_max)?;
         if entries.is_empty() {
-            let upload = self.next_upload(changes_max)?;
-            return Ok(upload.map_or(Next::Nothing, |(upload, outgoing)| {
+            // A restored store holds rows as they were: those that the server has newer come first.
+            let upload = if self.is_restoring()? { None } else { self.next_upload(changes_max)? };
+            if let Some((upload, outgoing)) = upload {
                 let sent_at_ms = outgoing.first().map_or_else(|| self.clock.now_ms(), |change| change.at_ms);
-                Next::Batch(Batch::Upload(upload), outgoing, sent_at_ms)
-            }));
+                return Ok(Next::Batch(Batch::Upload(upload), outgoing, Some(sent_at_ms)));
+            }
+            // Rows that the full sync found changed are in the outbox now.
+            entries = self.select(&schema, changes_max)?;
         }
-        let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
+        if entries.is_empty() {
+            return Ok(Next::Nothing);
+        }
+        let mut ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
         let mut state = self.state();
         let tx = state.write()?;
         // Times and clock are read under one lock: in between the clock may be put right, and the times with it.
-        let sent_at_ms = self.clock.now_ms();
+        let unsure_from = marks::get(&tx, marks::CLOCK_UNSURE)?;
+        let (many, by_own_clock) = by_one_clock(self.clock.is_sure(), unsure_from, &ids);
+        let many = many.min(alike(&ids, marks::get(&tx, marks::LOST_UP_TO)?.unwrap_or(0)));
+        ids.truncate(many);
+        entries.truncate(many);
+        let sent_at_ms = by_own_clock.then(|| self.clock.now_ms());
         let mut batch = Vec::with_capacity(entries.len());
         for entry in entries {
             let at_ms = outbox::mark_sent(&tx, entry.id)?;
@@ -105,11 +149,13 @@ impl Agent {
         Ok(Next::Batch(Batch::Changes(ids), batch, sent_at_ms))
     }
 
-    /// The next changes in order. What is about a row with a parked change waits behind it, and so do children of such a row.
+    /// The next changes in order. What is about a row with a parked change waits behind it, and so do children of such a row; and a table
+    /// to which columns came waits until it is known what the server holds in them.
     pub(crate) fn select(&self, schema: &Schema, changes_max: u32) -> Result<Vec<Entry>, AgentError> {
         let state = self.state();
         let mut blocked: HashSet<(String, String)> =
             outbox::stuck(state.conn(), STUCK_MAX)?.into_iter().map(|entry| (entry.entity, entry.key)).collect();
+        let refilling = refill::due(state.conn())?;
         let mut selected = Vec::new();
         let mut bytes = 0;
         let mut after = 0;
@@ -118,6 +164,9 @@ impl Agent {
             let Some(last) = entries.last() else { return Ok(selected) };
             after = last.id;
             for entry in entries {
+                if refilling.contains(&entry.entity) {
+                    continue;
+                }
                 if !blocked.is_empty() && is_blocked(schema, &blocked, &entry) {
                     blocked.insert((entry.entity, entry.key));
                     continue;
@@ -179,6 +228,7 @@ impl Agent {
                 }
             }
             Batch::Upload(upload) => upload.record(&tx, &store, outgoing, answers, now)?,
+            Batch::Refill(refill) => refill.record(&tx, &store, outgoing, answers, now)?,
         }
         let stored = answers.iter().filter(|answer| answer.verdict.is_some_and(is_stored)).count();
         marks::add(&tx, marks::SENT, stored as i64)?;
@@ -187,6 +237,12 @@ impl Agent {
         self.inbox_due.store(true, std::sync::atomic::Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// How many of these changes, in order, stand on the same side of a restore: what came after it knows nothing of what came before.
+fn alike(ids: &[i64], lost_up_to: i64) -> usize {
+    let before = ids.iter().take_while(|id| **id <= lost_up_to).count();
+    if before > 0 { before } else { ids.len() }
 }
 
 /// Whether the server has the change, in whatever way.
@@ -200,6 +256,9 @@ fn outgoing(conn: &Connection, schema: &Schema, entry: Entry) -> Result<Outgoing
         [&entry.entity],
         |row| row.get(0),
     ))?;
+    let restored = number.map(|number| again::version(conn, number, &entry.key)).transpose()?.flatten();
+    // What the POS deleted or made since is told as such.
+    let restored = restored.filter(|_| entry.updated_fields.is_some() || is_lost_delete(&entry));
     let kept = number.map(|number| shadow::get(conn, number, &entry.key)).transpose()?.flatten();
     let base_version = kept.map(|kept| kept.version()).filter(|version| *version > 0);
     Ok(Outgoing {
@@ -211,9 +270,16 @@ fn outgoing(conn: &Connection, schema: &Schema, entry: Entry) -> Result<Outgoing
         data: entry.data,
         updated_fields: entry.updated_fields,
         before: entry.before,
+        renamed: BTreeMap::new(),
         base_version,
+        restored,
         at_ms: entry.at_ms,
     })
+}
+
+/// Whether a delete is told again that a restored server has lost.
+fn is_lost_delete(entry: &Entry) -> bool {
+    entry.operation == Operation::Delete && entry.at_ms == outbox::NOBODYS_MS
 }
 
 fn is_blocked(schema: &Schema, blocked: &HashSet<(String, String)>, entry: &Entry) -> bool {
@@ -240,11 +306,25 @@ fn record_answer(
     let Some(verdict) = answer.verdict else {
         return Ok(outbox::set_standing(tx, id, Standing::Unknown, None)?);
     };
+    if verdict == Verdict::Conflict && is_outdated(tx, change, answer)? {
+        return Ok(outbox::set_standing(tx, id, Standing::Unknown, None)?);
+    }
     conflicts::note(tx, change, answer, now)?;
+    is_back(tx, store, change)?;
+    let is_lost = id <= marks::get(tx, marks::LOST_UP_TO)?.unwrap_or(0);
+    if is_lost && is_stored(verdict) {
+        marks::raise(tx, marks::RESTORED_UP_TO, answer.version.unwrap_or(0))?;
+    }
     match verdict {
         Verdict::Applied | Verdict::Duplicate => {
             outbox::confirm(tx, id, answer.version, now)?;
-            settle_version(tx, store, change, answer.version)?;
+            if is_lost {
+                // The store has lost it, and a pull may not bring it: it comes back from here.
+                let data = Some(change.data.clone()).filter(|_| change.operation != Operation::Delete);
+                hold_row(tx, change, answer.version, data, now)?;
+            } else {
+                settle_version(tx, store, change, answer.version)?;
+            }
         }
         Verdict::Merged => {
             outbox::confirm(tx, id, answer.version, now)?;
@@ -262,6 +342,17 @@ fn record_answer(
     Ok(())
 }
 
+/// Whether a pull was faster than the answer and may have brought what a person decided about the conflict. The server is asked again.
+pub(crate) fn is_outdated(conn: &Connection, change: &Outgoing, answer: &Answer) -> Result<bool, AgentError> {
+    Ok(arrival::is_outdated(answer.version, inbox::version(conn, &change.entity, &change.key)?))
+}
+
+/// Whatever the server has lost of the row, it has judged it now.
+pub(crate) fn is_back(tx: &Transaction<'_>, store: &StoreSide, change: &Outgoing) -> Result<(), AgentError> {
+    let entity = store.entities.get(&change.entity);
+    Ok(entity.map_or(Ok(()), |entity| again::remove(tx, entity.number, &change.key))?)
+}
+
 /// The row is on the server in this version, with nothing in it that the register does not have.
 pub(crate) fn settle_version(
     tx: &Transaction<'_>,
@@ -270,7 +361,7 @@ pub(crate) fn settle_version(
     version: Option<i64>,
 ) -> Result<(), AgentError> {
     let (Some(entity), Some(version)) = (store.entities.get(&change.entity), version) else { return Ok(()) };
-    let is_here = shadow::set_version(tx, entity.number, &change.key, version)?;
+    let is_here = shadow::set_version(tx, entity.number, &change.key, version, change.base_version)?;
     // A restored store has lost what it had yet to send; what a pull brought of it meanwhile is all that there is.
     if is_here { Ok(inbox::release(tx, &change.entity, &change.key, version)?) } else { Ok(()) }
 }
@@ -283,21 +374,31 @@ pub(crate) fn hold_merged_row(
     answer: &Answer,
     now: i64,
 ) -> Result<(), AgentError> {
-    if let Some(entity) = store.entities.get(&change.entity) {
-        shadow::await_merged(tx, entity.number, &change.key)?;
+    if let (Some(entity), Some(version)) = (store.entities.get(&change.entity), answer.version) {
+        shadow::await_merged(tx, entity.number, &change.key, version)?;
     }
     hold_server_row(tx, change, answer, now)
 }
 
 /// The server's row goes to the inbox and reaches the store when the register has nothing unsent about it.
 pub(crate) fn hold_server_row(tx: &Transaction<'_>, change: &Outgoing, answer: &Answer, now: i64) -> Result<(), AgentError> {
-    let Some(version) = answer.version else { return Ok(()) };
+    hold_row(tx, change, answer.version, answer.server_data.clone(), now)
+}
+
+fn hold_row(
+    tx: &Transaction<'_>,
+    change: &Outgoing,
+    version: Option<i64>,
+    data: Option<String>,
+    now: i64,
+) -> Result<(), AgentError> {
+    let Some(change_id) = version else { return Ok(()) };
     let held = inbox::Entry {
         entity: change.entity.clone(),
         key: change.key.clone(),
-        change_id: version,
-        operation: if answer.server_data.is_some() { Operation::Update } else { Operation::Delete },
-        data: answer.server_data.clone(),
+        change_id,
+        operation: if data.is_some() { Operation::Update } else { Operation::Delete },
+        data,
         reason: inbox::Reason::Local,
         detail: None,
     };

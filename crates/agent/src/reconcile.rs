@@ -14,15 +14,15 @@ use tillsync_core::kept::Kept;
 use tillsync_core::problem::Problem;
 use tillsync_core::row::Row;
 use tillsync_core::sync::Trouble;
-use tillsync_core::wire::snapshot::At;
+use tillsync_core::wire::snapshot::{At, SnapshotRow};
 use uuid::Uuid;
 
 use crate::agent::{Agent, AgentError, StoreSide};
 use crate::clock::now_ms;
 use crate::identity::{Identity, Known};
-use crate::state::{digest, inbox, marks, outbox, outside, shadow};
+use crate::state::{digest, inbox, lost, marks, outbox, outside, shadow};
 use crate::store::schema::Table;
-use crate::store::{open, rows};
+use crate::store::{null_keys, open, rows};
 
 /// Buckets whose rows are asked for at a time.
 const BUCKETS_PER_REQUEST: usize = 64;
@@ -129,6 +129,18 @@ impl From<rusqlite::Error> for ReconcileError {
 impl Agent {
     /// Compares with the server, and puts right what differs when told so.
     pub async fn reconcile(&self, repair: bool) -> Result<Comparison, ReconcileError> {
+        let Some((_, cursor)) = self.identity()? else {
+            return Err(ReconcileError::Trouble(Trouble::Unauthorized("this register is not enrolled".to_owned())));
+        };
+        self.compare(repair, cursor).await
+    }
+
+    /// The same at the end of a snapshot, which holds everything up to `cursor`. What differs is put right.
+    pub(crate) async fn reconcile_up_to(&self, cursor: i64) -> Result<Comparison, ReconcileError> {
+        self.compare(true, cursor).await
+    }
+
+    async fn compare(&self, repair: bool, cursor: i64) -> Result<Comparison, ReconcileError> {
         let Some((device_id, _)) = self.identity()? else {
             return Err(ReconcileError::Trouble(Trouble::Unauthorized("this register is not enrolled".to_owned())));
         };
@@ -161,11 +173,12 @@ impl Agent {
                 for some in differing.chunks(BUCKETS_PER_REQUEST) {
                     let answer = ask(Some(&table.entity), Some(some)).await?;
                     let rows = answer.rows.into_iter().map(|row| (row.entity_id, row.version)).collect();
-                    let differences =
-                        tokio::task::block_in_place(|| self.differences(&table, some, &rows, &answer.at, &mut found.unsettled))?;
+                    let differences = tokio::task::block_in_place(|| {
+                        self.differences(&table, some, &rows, &answer.at, cursor, &mut found.unsettled)
+                    })?;
                     compared.differences += differences.len() as u64;
                     if repair {
-                        found.repaired += self.repair(&device_id, &table, &differences, &answer.at).await?;
+                        found.repaired += self.repair(&device_id, &table, &differences).await?;
                     }
                     found.count += differences.len() as u64;
                     let room = LISTED_MAX.saturating_sub(found.differences.len());
@@ -217,6 +230,7 @@ impl Agent {
         buckets: &[u32],
         theirs: &HashMap<String, i64>,
         at: &At,
+        cursor: i64,
         unsettled: &mut u64,
     ) -> Result<Vec<Difference>, AgentError> {
         let number = self.store().entity(&table.name).number;
@@ -243,7 +257,6 @@ impl Agent {
             differing
                 .extend(only_here.into_iter().filter(|(key, _)| !theirs.contains_key(key)).map(|(key, version)| (key, version, 0)));
         }
-        let cursor: i64 = marks::get(conn, marks::CURSOR)?.unwrap_or(0);
         let mut found = Vec::new();
         for (key, version, server_version) in differing {
             let kind = match (version, server_version) {
@@ -252,8 +265,7 @@ impl Agent {
                 _ if version < server_version => Kind::OlderHere,
                 _ => Kind::OlderThere,
             };
-            if (kind == Kind::MissingHere && !table.direction.pulls()) || (kind == Kind::MissingThere && !table.direction.pushes())
-            {
+            if kind == Kind::MissingHere && !table.direction.pulls() {
                 continue;
             }
             let on_its_way = server_version > cursor || version > at.head_cursor_id;
@@ -269,44 +281,76 @@ impl Agent {
         Ok(found)
     }
 
-    /// Fetches again what is missing or older here, and sends again what the server has lost. Gives the number of rows.
-    async fn repair(&self, device_id: &str, table: &Table, found: &[Difference], at: &At) -> Result<u64, ReconcileError> {
-        let is_lost_there = |found: &Difference| match found.kind {
-            Kind::OlderThere => true,
-            // The server forgets deletes after a while; a row from before was deleted there.
-            Kind::MissingThere => found.version > at.pruned_through,
-            Kind::MissingHere | Kind::OlderHere => false,
-        };
-        let (lost, fetch): (Vec<&Difference>, Vec<&Difference>) = found.iter().partition(|found| is_lost_there(found));
-        for some in fetch.chunks(ROWS_PER_REQUEST) {
+    /// Fetches again what is missing or older here, takes out what the server has deleted, and sends again what it has lost. Gives the
+    /// number of rows.
+    async fn repair(&self, device_id: &str, table: &Table, found: &[Difference]) -> Result<u64, ReconcileError> {
+        let mut repaired = 0;
+        for some in found.chunks(ROWS_PER_REQUEST) {
             let ids: Vec<String> = some.iter().map(|found| found.key.clone()).collect();
             let answer = self.remote.rows(device_id, &table.entity, &ids).await.map_err(ReconcileError::Trouble)?;
-            let now = now_ms();
-            let mut state = self.state();
-            let tx = state.write().map_err(AgentError::from)?;
             let mut rows: HashMap<String, _> = answer.rows.into_iter().map(|row| (row.entity_id.clone(), row)).collect();
-            for found in some {
-                let row = rows.remove(&found.key);
-                let data = row.as_ref().and_then(|row| row.data.as_ref()).map(|data| data.get().to_owned());
-                let entry = inbox::Entry {
-                    entity: table.name.clone(),
-                    key: found.key.clone(),
-                    change_id: row.map_or(at.pruned_through.max(found.version + 1), |row| row.version),
-                    operation: if data.is_some() { Operation::Update } else { Operation::Delete },
-                    data,
-                    reason: inbox::Reason::Local,
-                    detail: None,
-                };
-                inbox::hold(&tx, &entry, now)?;
+            let sides = some.iter().map(|found| (found, Side::of(found, rows.remove(&found.key), &answer.at)));
+            let (mut entries, mut lost) = (Vec::new(), Vec::new());
+            for (found, side) in sides {
+                match side {
+                    Side::Theirs { version, data } if table.direction.pulls() => entries.push(inbox::Entry {
+                        entity: table.name.clone(),
+                        key: found.key.clone(),
+                        change_id: version,
+                        operation: if data.is_some() { Operation::Update } else { Operation::Delete },
+                        data,
+                        reason: inbox::Reason::Local,
+                        detail: None,
+                    }),
+                    Side::Ours { server_version } if table.direction.pushes() => {
+                        lost.push(Difference { server_version, ..found.clone() });
+                    }
+                    Side::Theirs { .. } | Side::Ours { .. } | Side::Neither => {}
+                }
             }
-            tx.commit()?;
+            repaired += (entries.len() + lost.len()) as u64;
+            tokio::task::block_in_place(|| {
+                self.hold_all(&entries)?;
+                self.send_again(table, &lost)
+            })?;
         }
-        tokio::task::block_in_place(|| self.send_again(table, &lost))?;
         self.inbox_due.store(true, Ordering::Relaxed);
-        Ok(found.len() as u64)
+        Ok(repaired)
     }
 
-    fn send_again(&self, table: &Table, lost: &[&Difference]) -> Result<(), AgentError> {
+    /// Puts right what a comparison of confirmed rows does not see, when the server has forgotten deletes: rows that wait in the inbox
+    /// and are gone by now, and rows that a restored store has back and did not confirm.
+    pub(crate) async fn take_out_forgotten(&self, device_id: &str, head: i64) -> Result<(), ReconcileError> {
+        for table in tokio::task::block_in_place(|| self.ready_store().map(|store| store.schema.tables.clone()))? {
+            let number = self.store().entity(&table.name).number;
+            let unsure = {
+                let state = self.state();
+                let waiting = inbox::rows_up_to(state.conn(), &table.name, head)?;
+                waiting.into_iter().chain(lost::unseen(state.conn(), number)?)
+            };
+            let unsure = unsure.map(|(key, version)| Difference {
+                table: table.name.clone(),
+                key,
+                kind: Kind::MissingThere,
+                version,
+                server_version: 0,
+            });
+            self.repair(device_id, &table, &unsure.collect::<Vec<_>>()).await?;
+        }
+        Ok(())
+    }
+
+    fn hold_all(&self, entries: &[inbox::Entry]) -> Result<(), AgentError> {
+        let now = now_ms();
+        let mut state = self.state();
+        let tx = state.write()?;
+        for entry in entries {
+            inbox::hold(&tx, entry, now)?;
+        }
+        Ok(tx.commit()?)
+    }
+
+    fn send_again(&self, table: &Table, lost: &[Difference]) -> Result<(), AgentError> {
         if lost.is_empty() {
             return Ok(());
         }
@@ -338,11 +382,44 @@ impl Agent {
     }
 }
 
-/// The row with this id as it is on the wire; `None` when it is not here.
-fn read_wired(conn: &Connection, state: &Connection, store: &StoreSide, table: &Table, key: &str) -> rusqlite::Result<Option<Row>> {
+/// Which side is right about a row.
+enum Side {
+    /// The server: the row, or that it was deleted.
+    Theirs { version: i64, data: Option<String> },
+    /// This register: the server has lost what it had, and has this version or none.
+    Ours { server_version: i64 },
+    /// They agree by now.
+    Neither,
+}
+
+impl Side {
+    /// By what the server says when it is asked for the row by name; then deletes are told, too, as long as it remembers them.
+    fn of(found: &Difference, row: Option<SnapshotRow>, at: &At) -> Self {
+        match row {
+            Some(row) if row.version > found.version => {
+                Self::Theirs { version: row.version, data: row.data.map(|data| data.get().to_owned()) }
+            }
+            Some(row) if row.version < found.version => Self::Ours { server_version: row.version },
+            Some(_) => Self::Neither,
+            None if found.version == 0 => Self::Neither,
+            // The server forgets deletes after a while; a row from before was deleted there.
+            None if found.version <= at.pruned_through => Self::Theirs { version: at.pruned_through, data: None },
+            None => Self::Ours { server_version: 0 },
+        }
+    }
+}
+
+/// The row with this id as it is on the wire; `None` when it is not here, or several rows share its key.
+pub(crate) fn read_wired(
+    conn: &Connection,
+    state: &Connection,
+    store: &StoreSide,
+    table: &Table,
+    key: &str,
+) -> rusqlite::Result<Option<Row>> {
     let known = Known::default();
     let identity = Identity::new(conn, Some(state), store, &known)?;
     let Some(values) = identity.key_to_local(table, key)?.filter(|values| values.len() == table.key.len()) else { return Ok(None) };
-    let row = rows::read(conn, table, &values)?.pop();
+    let row = if null_keys::is_shared(conn, table, &values)? { None } else { rows::read(conn, table, &values)?.pop() };
     row.map(|row| identity.to_wire(table, row).map(|wired| wired.row)).transpose()
 }

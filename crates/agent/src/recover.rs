@@ -4,6 +4,7 @@ use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, OptionalExtension};
+use tillsync_core::change::Operation;
 use tillsync_core::key::{parse_entity_id, parse_uuid};
 use tillsync_core::problem::Problem;
 use tillsync_core::value::Value;
@@ -11,8 +12,11 @@ use uuid::Uuid;
 
 use crate::agent::{Agent, AgentError, StoreSide};
 use crate::apply::{note_received, take_over};
-use crate::state::{conflicts, ids, inbox, marks as state_marks, outbox, shadow, upload};
+use crate::machine::kept_from_original;
+use crate::scan::wired_key;
+use crate::state::{again, conflicts, ids, inbox, lost, marks as state_marks, outbox, shadow, snapshot, upload};
 use crate::store::ids as store_ids;
+use crate::store::schema::Table;
 use crate::store::{StoreError, applied, journal, marks, open, rows, schema};
 
 /// Numbers left out after a restore, so that no sequence number that may have been used is used again.
@@ -119,10 +123,16 @@ impl Agent {
     pub(crate) fn recover_schema(&self, store: &mut StoreSide) -> Result<(), AgentError> {
         let installed = self.install(store)?;
         if installed.journal {
-            return self.recover_journal(store);
-        }
-        if !installed.tables.is_empty() {
+            self.recover_journal(store)?;
+        } else if !installed.tables.is_empty() {
             tracing::info!(tables = ?installed.tables, "triggers put back");
+        }
+        if state_marks::get(self.state().conn(), state_marks::PARTING)?.unwrap_or(false) {
+            let conn = self.writer()?;
+            // A restored store forgets first what it has lost.
+            if self.examine(&conn, store).map_err(|error| self.store_error(error))? != Some(Finding::Restored) {
+                self.part_store(&conn, store)?;
+            }
         }
         Ok(())
     }
@@ -196,6 +206,9 @@ impl Agent {
         };
         write().map_err(|error| self.store_error(error))?;
         self.recover_ids(&conn, store)?;
+        if !first_time {
+            self.forget_reused_keys(&conn, store)?;
+        }
         conn.execute_batch("COMMIT").map_err(|error| self.store_error(error))?;
         store.applied = Some(recorded);
         store.schema.version = schema::version(&conn).map_err(|error| self.store_error(error))?;
@@ -205,6 +218,7 @@ impl Agent {
         }
         state_marks::set(self.state().conn(), state_marks::INCARNATION, incarnation)?;
         if !first_time {
+            state_marks::set(self.state().conn(), state_marks::STORE_ANEW, true)?;
             self.notice(&Problem::journal_lost("its tables"))?;
         }
         Ok(())
@@ -236,6 +250,7 @@ impl Agent {
         {
             let mut state = self.state();
             let tx = state.write()?;
+            lost::remember_after(&tx, cursor)?;
             shadow::forget_after(&tx, cursor)?;
             forget_lost_ids(&conn, &tx, store)?;
             for entry in outbox::sendable(&tx, 0, u32::MAX)? {
@@ -244,7 +259,9 @@ impl Agent {
                 }
             }
             state_marks::set(&tx, state_marks::CURSOR, cursor)?;
+            snapshot::clear(&tx)?;
             state_marks::set(&tx, state_marks::PULL_OWN, true)?;
+            state_marks::set(&tx, state_marks::LOST_UP_TO, outbox::next_id(&tx)? - 1)?;
             state_marks::set(&tx, state_marks::CAUGHT_UP, false)?;
             state_marks::set(&tx, state_marks::SCAN_DUE, true)?;
             // Everything in the restored journal counts as new: nobody knows which entries came after the restore.
@@ -266,6 +283,7 @@ impl Agent {
         };
         write().map_err(wrap)?;
         store.applied = Some(recorded);
+        self.part_store(&conn, store)?;
         // A pull that waits at the server asked for other registers' changes alone, and from a later cursor.
         self.pull_anew.store(true, Ordering::Relaxed);
         self.notice(&Problem::store_restored())
@@ -286,8 +304,13 @@ impl Agent {
         let state = self.state();
         let mine: Option<String> = state_marks::get(state.conn(), state_marks::NAMESPACE)?;
         let theirs: Option<String> = marks::get(conn, marks::NAMESPACE).map_err(wrap)?;
+        let is_parting = state_marks::get(state.conn(), state_marks::PARTING)?.unwrap_or(false);
         if marks::get::<bool>(conn, marks::COPIED).map_err(wrap)?.is_some() {
-            store_ids::part_from_original(conn, &store.schema.tables, Uuid::new_v4()).map_err(wrap)?;
+            let kept = kept_from_original(conn, state.conn(), store).map_err(wrap)?;
+            store_ids::part_from_original(conn, &kept, Uuid::new_v4()).map_err(wrap)?;
+        } else if is_parting && theirs.is_some() {
+            // The state has a namespace of its own already, and the store is to have it, too.
+            return Ok(());
         } else if theirs.is_none() {
             let namespace = mine.unwrap_or_else(|| Uuid::new_v4().to_string());
             marks::set(conn, marks::NAMESPACE, namespace).map_err(wrap)?;
@@ -329,6 +352,45 @@ impl Agent {
         Ok(())
     }
 
+    /// The server was restored from a backup: its log is the one that it was up to `head`, and what came after is lost there. Everything that
+    /// this register knows from then is sent again, whoever made it.
+    pub(crate) fn server_went_back(&self, store: &mut StoreSide, epoch: Option<&str>, head: i64) -> Result<(), AgentError> {
+        let (conn, restoring) = (self.writer()?, self.is_restoring()?);
+        let cursor = {
+            let mut state = self.state();
+            let tx = state.write()?;
+            conflicts::clear(&tx)?;
+            if restoring {
+                // What the store has lost, too, is in the outbox alone.
+                outbox::resend_after(&tx, head)?;
+            }
+            for table in store.schema.tables.iter().filter(|table| table.direction.pushes()) {
+                for key in again::note_after(&tx, store.entity(&table.name).number, head)? {
+                    delete_again(&tx, table, &key)?;
+                }
+            }
+            shadow::go_back_to(&tx, head)?;
+            inbox::release_after(&tx, head)?;
+            upload::reset(&tx)?;
+            let cursor = state_marks::get(&tx, state_marks::CURSOR)?.unwrap_or(0).min(head);
+            snapshot::clear(&tx)?;
+            state_marks::set(&tx, state_marks::CURSOR, cursor)?;
+            state_marks::set(&tx, state_marks::EPOCH, epoch)?;
+            state_marks::set(&tx, state_marks::CAUGHT_UP, false)?;
+            tx.commit()?;
+            cursor
+        };
+        store.page = None;
+        let write = || {
+            marks::set(&conn, marks::CURSOR, cursor)?;
+            marks::set(&conn, marks::EPOCH, epoch)
+        };
+        write().map_err(|error| self.store_error(error))?;
+        // The push lane has rows to send, too.
+        self.pull_anew.store(true, Ordering::Relaxed);
+        self.notice(&Problem::server_reset())
+    }
+
     /// The server counts anew: everything is compared with it again, and what it had confirmed since is sent again.
     pub(crate) fn server_was_reset(&self, store: &mut StoreSide, epoch: Option<&str>, head: i64) -> Result<(), AgentError> {
         let conn = self.writer()?;
@@ -340,10 +402,14 @@ impl Agent {
             conflicts::clear(&tx)?;
             shadow::reset_versions(&tx)?;
             upload::reset(&tx)?;
-            for entry in inbox::after(&tx, 0, usize::MAX >> 1)? {
+            lost::clear(&tx)?;
+            again::clear(&tx)?;
+            for entry in inbox::after(&tx, None, usize::MAX >> 1)? {
                 inbox::release(&tx, &entry.entity, &entry.key, i64::MAX)?;
             }
             state_marks::set(&tx, state_marks::CURSOR, 0)?;
+            snapshot::clear(&tx)?;
+            state_marks::clear(&tx, state_marks::RESTORED_UP_TO)?;
             state_marks::set(&tx, state_marks::EPOCH, epoch)?;
             state_marks::set(&tx, state_marks::CAUGHT_UP, false)?;
             tx.commit()?;
@@ -362,4 +428,23 @@ impl Agent {
 fn whole_up_to(conn: &Connection) -> rusqlite::Result<i64> {
     let cursor: i64 = marks::get(conn, marks::CURSOR)?.unwrap_or(0);
     Ok(marks::get(conn, marks::WHOLE)?.unwrap_or(cursor).min(cursor))
+}
+
+/// A delete that the server has lost, unless a change of the row waits to be sent anyway.
+fn delete_again(tx: &Connection, table: &Table, key: &str) -> Result<(), AgentError> {
+    let Some(key_columns) = wired_key(table, key) else { return Ok(()) };
+    if outbox::has_unsent(tx, &table.name, key)? {
+        return Ok(());
+    }
+    let change = outbox::NewEntry {
+        event_id: Uuid::now_v7(),
+        entity: &table.name,
+        key,
+        operation: Operation::Delete,
+        data: key_columns.to_json(),
+        updated_fields: None,
+        before: None,
+        at_ms: outbox::NOBODYS_MS,
+    };
+    Ok(outbox::add(tx, &change)?)
 }

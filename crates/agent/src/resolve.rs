@@ -95,7 +95,9 @@ impl Agent {
         let mut state = self.state();
         let tx = state.write()?;
         if let Some(entry) = conflicts::get(&tx, conflict.id)? {
-            conflicts::close(&tx, conflict)?;
+            if conflicts::close(&tx, conflict)? {
+                self.freed.store(true, Ordering::Relaxed);
+            }
             inbox::release(&tx, &entry.entity, &entry.key, conflict.version - 1)?;
         }
         tx.commit()?;

@@ -77,6 +77,8 @@ pub enum End {
     Stopped,
     /// It is to begin anew with the config as it is now.
     Reload,
+    /// It is to begin anew when the config follows what other registers have; see [`crate::adopt`].
+    OtherKeys,
 }
 
 struct Waiter {
@@ -149,6 +151,9 @@ impl Runtime {
     pub async fn run(mut self, mut requests: mpsc::Receiver<Request>) -> Result<End, AgentError> {
         self.begin()?;
         let end = loop {
+            if self.agent.keys_in_doubt.load(Ordering::Relaxed) {
+                break End::OtherKeys;
+            }
             self.start_effects();
             self.answer_waiters();
             let wakeup = self.wakeup();
@@ -163,7 +168,7 @@ impl Runtime {
                 () = tokio::time::sleep(wakeup) => self.tidy_up(),
             }
         };
-        if tokio::time::timeout(DRAIN, self.drain()).await.is_err() {
+        if tokio::time::timeout(DRAIN, self.drain(end)).await.is_err() {
             tracing::info!("stopped with changes still to send; they are kept");
         }
         Ok(end)
@@ -235,7 +240,7 @@ impl Runtime {
         self.in_flight -= 1;
         if let Some(error) = done.error {
             self.note_error(error)?;
-        } else if matches!(done.event, Event::Captured(Captured::Done { .. })) && self.failure.take().is_some() {
+        } else if matches!(done.event, Event::Captured(Captured::Done { .. } | Captured::Later)) && self.failure.take().is_some() {
             marks::clear(self.agent.state().conn(), marks::STORE_TROUBLE)?;
         }
         let trouble = match &done.event {
@@ -255,6 +260,9 @@ impl Runtime {
         // What was sent just now is missing in a restored store, and a pull brings it back.
         if self.agent.pull_anew.swap(false, Ordering::Relaxed) || (pushed && self.agent.is_restoring()?) {
             self.sync.handle(Event::Asked, ticks_ms());
+        }
+        if self.agent.freed.swap(false, Ordering::Relaxed) {
+            self.sync.handle(Event::Freed, ticks_ms());
         }
         if let Some(trouble) = trouble {
             tracing::warn!(?trouble, failures = self.sync.failures(), "trouble with the server");
@@ -308,6 +316,7 @@ impl Runtime {
             Request::Look => {
                 // What a person settled may have been all that a row of the inbox waited for.
                 self.agent.inbox_due.store(true, Ordering::Relaxed);
+                self.sync.handle(Event::Freed, now);
                 self.sync.handle(Event::Asked, now);
             }
             Request::Reload | Request::Stop => {}
@@ -350,12 +359,12 @@ impl Runtime {
     }
 
     /// Before the end: lets effects finish, and sends what is there if the server is.
-    async fn drain(&mut self) {
+    async fn drain(&mut self, end: End) {
         self.interrupt.notify_waiters();
         self.sync.handle(Event::Asked, ticks_ms());
         let since = ticks_ms();
         loop {
-            if !self.sync.is_backing_off() && !self.sync.settled_since(since) && self.failure.is_none() {
+            if end != End::OtherKeys && !self.sync.is_backing_off() && !self.sync.settled_since(since) && self.failure.is_none() {
                 self.start_effects();
             }
             if self.in_flight == 0 {
@@ -418,6 +427,9 @@ fn look_at_store(agent: &Agent) -> Result<Event, AgentError> {
         (due, marks::get(state.conn(), marks::PULL_OWN)?.unwrap_or(false))
     };
     let scans = due || agent.config.capture == CaptureMode::Scan;
+    if restoring && captured.added == 0 {
+        return Ok(Event::Captured(Captured::Later));
+    }
     if !scans || restoring || captured.more {
         return Ok(Event::Captured(Captured::Done { added: captured.added, more: captured.more }));
     }

@@ -1,6 +1,7 @@
 //! Scan: the store against the shadow, row by row. It finds what no trigger saw, after a rebuilt table, a lost journal or a restored
 //! file, and for stores without triggers it is the capture.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use rusqlite::Connection;
@@ -9,10 +10,11 @@ use tillsync_core::row::Row;
 use tillsync_core::value::Value;
 
 use crate::agent::{Agent, AgentError, StoreSide};
-use crate::capture::{Look, record_looks};
+use crate::capture::{Look, Seen, record_looks};
 use crate::identity::{Identity, Known};
 use crate::state::ids::{self, Named};
-use crate::state::{marks, shadow, upload};
+use crate::state::{marks, shadow, shared, upload};
+use crate::store::null_keys::{self, Shared};
 use crate::store::schema::Table;
 use crate::store::{open, rows};
 
@@ -50,12 +52,18 @@ impl Agent {
         for table in tables.iter().filter(|table| self.is_uploaded(&table.name)) {
             self.scan_rows(table, rest_per_work, &mut scan)?;
         }
-        for table in tables.iter().rev().filter(|table| self.is_uploaded(&table.name)) {
-            self.scan_vanished(table, accept_deletes, &mut scan)?;
+        tables.retain(|table| self.is_uploaded(&table.name));
+        for (table, vanished) in self.believable(&tables, accept_deletes, &mut scan)?.into_iter().rev() {
+            if vanished > 0 {
+                self.record_vanished(table, &mut scan)?;
+            }
         }
         let state = self.state();
         marks::clear(state.conn(), marks::SCAN_DUE)?;
         marks::set(state.conn(), marks::VANISHED, scan.vanished as i64)?;
+        if scan.vanished == 0 {
+            marks::clear(state.conn(), marks::STORE_ANEW)?;
+        }
         drop(state);
         tracing::info!(rows = scan.rows, added = scan.added, vanished = scan.vanished, "scanned");
         Ok(scan)
@@ -72,25 +80,32 @@ impl Agent {
             let mut store = self.store_to_read();
             self.make_ready(&mut store)?;
             let conn = open::reader(&self.config.store)?;
-            let mut found =
-                rows::read_after(&conn, table, after.as_deref(), ROWS_PER_VISIT).map_err(|error| self.store_error(error))?;
-            let last_visit = found.len() < ROWS_PER_VISIT;
-            after = found.last().map(|row| rows::key_of(table, row)).or(after);
-            if last_visit {
-                found.extend(rows::read_null_keys(&conn, table, ROWS_PER_VISIT).map_err(|error| self.store_error(error))?);
-            }
+            let wrap = |error| self.store_error(error);
+            let found = null_keys::read_next(&conn, table, after.as_deref(), ROWS_PER_VISIT).map_err(wrap)?;
+            let Some(last) = found.last() else {
+                let all = null_keys::all_shared(&conn, table).map_err(wrap)?;
+                return self.note_shared(table, &all);
+            };
+            after = Some(rows::key_of(table, last));
             scan.rows += found.len() as u64;
-            let (looks, named) = self.name(&store, &conn, table, found).map_err(|error| self.store_error(error))?;
+            let (looks, named) = self.name(&store, &conn, table, found).map_err(wrap)?;
             drop(conn);
             scan.added += self.record_scan(&store, &looks, &named)?;
-            if last_visit {
-                return Ok(());
-            }
             drop(store);
             if let Some(times) = rest_per_work {
                 std::thread::sleep(began.elapsed() * times);
             }
         }
+    }
+
+    fn note_shared(&self, table: &Table, all: &[Shared]) -> Result<(), AgentError> {
+        let mut state = self.state();
+        let tx = state.write()?;
+        if shared::replace(&tx, &table.name, all)? {
+            // What the server has under such a key may come in now.
+            self.inbox_due.store(true, Ordering::Relaxed);
+        }
+        Ok(tx.commit()?)
     }
 
     /// Rows of the store as looks at them, and the ids that were given on the way.
@@ -107,25 +122,40 @@ impl Agent {
         Ok((looks.collect::<rusqlite::Result<_>>()?, identity.into_named()))
     }
 
-    fn scan_vanished(&self, table: &Table, accept_deletes: bool, scan: &mut Scan) -> Result<(), AgentError> {
-        let number = self.store().entity(&table.name).number;
-        let kept = shadow::count(self.state().conn(), number)?;
-        let mut vanished = 0;
-        self.each_vanished(table, number, |_| {
-            vanished += 1;
-            Ok(())
-        })?;
-        if !accept_deletes && vanished > VANISHED_MAX && vanished * VANISHED_SHARE > kept {
-            scan.vanished += vanished;
-            return Ok(());
-        }
-        if vanished > 0 {
-            self.each_vanished(table, number, |looks| {
-                scan.added += self.record_scan(&self.store(), &looks, &[])?;
+    /// Rows that vanished by table, where they may become deletes. A store that has lost most of one table was made anew, most likely: then
+    /// nothing that is missing in it is believed before a person says so.
+    fn believable<'a>(
+        &self,
+        tables: &'a [Table],
+        accept_deletes: bool,
+        scan: &mut Scan,
+    ) -> Result<Vec<(&'a Table, u64)>, AgentError> {
+        let (mut found, mut is_doubtful) = (Vec::new(), false);
+        let is_anew = marks::get(self.state().conn(), marks::STORE_ANEW)?.unwrap_or(false);
+        for table in tables {
+            let number = self.store().entity(&table.name).number;
+            let kept = shadow::count(self.state().conn(), number)?;
+            let mut vanished = 0;
+            self.each_vanished(table, number, |_| {
+                vanished += 1;
                 Ok(())
             })?;
+            is_doubtful |= is_too_many(vanished, kept, is_anew);
+            found.push((table, vanished));
         }
-        Ok(())
+        if is_doubtful && !accept_deletes {
+            scan.vanished = found.iter().map(|(_, vanished)| vanished).sum();
+            found.clear();
+        }
+        Ok(found)
+    }
+
+    fn record_vanished(&self, table: &Table, scan: &mut Scan) -> Result<(), AgentError> {
+        let number = self.store().entity(&table.name).number;
+        self.each_vanished(table, number, |looks| {
+            scan.added += self.record_scan(&self.store(), &looks, &[])?;
+            Ok(())
+        })
     }
 
     fn each_vanished(
@@ -161,18 +191,28 @@ impl Agent {
         let mut state = self.state();
         let tx = state.write()?;
         ids::remember(&tx, named)?;
-        let added = record_looks(&tx, store, looks, self.capture_time(&tx)?)?;
+        let added = record_looks(&tx, store, looks, Seen::ByScan, self.capture_time(&tx)?)?;
         tx.commit()?;
         Ok(added)
     }
 }
 
+/// Whether so many rows are gone, out of so many, that a person is to be asked. Nobody deletes single rows by making a store anew.
+pub(crate) fn is_too_many(gone: u64, of: u64, is_anew: bool) -> bool {
+    gone > if is_anew { 0 } else { VANISHED_MAX } && gone * VANISHED_SHARE > of
+}
+
+/// The key columns of a row with this id as they are on the wire, as far as the id says it.
+pub(crate) fn wired_key(table: &Table, key: &str) -> Option<Row> {
+    match (&table.fresh, parse_entity_id(key).filter(|values| values.len() == table.key.len())) {
+        (Some(fresh), _) => Some(Row::from_iter([(fresh.clone(), Value::Text(key.to_owned()))])),
+        (None, Some(values)) => Some(table.key.iter().cloned().zip(values).collect()),
+        (None, None) => None,
+    }
+}
+
 fn vanished(conn: &Connection, identity: &Identity<'_>, table: &Table, key: String) -> rusqlite::Result<Option<Look>> {
-    let key_columns = match (&table.fresh, parse_entity_id(&key).filter(|values| values.len() == table.key.len())) {
-        (Some(fresh), _) => Row::from_iter([(fresh.clone(), Value::Text(key.clone()))]),
-        (None, Some(values)) => table.key.iter().cloned().zip(values).collect(),
-        (None, None) => return Ok(None),
-    };
+    let Some(key_columns) = wired_key(table, &key) else { return Ok(None) };
     let there = match identity.key_to_local(table, &key)? {
         Some(values) => {
             let local = entity_id(&values);

@@ -11,7 +11,8 @@ use tillsync_core::sync::retry::FAILURES_TO_TELL;
 
 use crate::agent::{Agent, AgentError};
 use crate::clock::now_ms;
-use crate::state::{inbox, marks, outbox, upload};
+use crate::state::{inbox, marks, outbox, shared, snapshot, upload};
+use crate::store::null_keys::COUNTED_MAX;
 use crate::store::{journal, marks as store_marks, open, schema};
 
 /// What has passed by itself is told for a day; longer would cry wolf.
@@ -84,6 +85,7 @@ impl Agent {
     pub fn status(&self, running: bool) -> Result<Status, AgentError> {
         let now = now_ms();
         let StoreLook { waiting, is_as_left, mut problems } = self.look_at_store();
+        problems.extend(self.copied()?);
         let state = self.state();
         let conn = state.conn();
         let counts = outbox::counts(conn)?;
@@ -102,6 +104,8 @@ impl Agent {
         if vanished > 0 {
             problems.push(Problem::rows_vanished(vanished));
         }
+        let shared = shared::counts(conn)?.into_iter().filter(|(table, _)| self.config.includes(table));
+        problems.extend(shared.map(|(table, rows)| Problem::rows_without_key(&table, rows, rows >= COUNTED_MAX)));
         let is_compared = is_as_left && !marks::get(conn, marks::SCAN_DUE)?.unwrap_or(false);
         let pending = counts.pending + waiting + uploaded.total.saturating_sub(uploaded.done);
         if !running {
@@ -112,7 +116,7 @@ impl Agent {
             parked,
             conflicts: counts.conflicts,
             oldest_pending_ms,
-            rows_to_fetch: marks::get::<i64>(conn, marks::HEAD)?.unwrap_or(0).saturating_sub(cursor).max(0) as u64,
+            rows_to_fetch: rows_to_fetch(conn, cursor)?,
             offline_since_ms: marks::get(conn, marks::OFFLINE_SINCE_MS)?,
             // A pause that is over ends by itself; its mark stays until the next one.
             paused: marks::get::<i64>(conn, marks::PAUSED)?
@@ -213,14 +217,25 @@ impl Agent {
     }
 }
 
+/// Rows of a snapshot, or changes of the log.
+fn rows_to_fetch(conn: &rusqlite::Connection, cursor: i64) -> Result<u64, AgentError> {
+    if let Some(snapshot) = snapshot::get(conn)? {
+        return Ok(snapshot.total.saturating_sub(snapshot.done));
+    }
+    Ok(marks::get::<i64>(conn, marks::HEAD)?.unwrap_or(0).saturating_sub(cursor).max(0) as u64)
+}
+
 fn full_sync(conn: &rusqlite::Connection, cursor: i64) -> Result<Option<FullSync>, AgentError> {
     let up = upload::totals(conn)?;
     let caught_up = marks::get(conn, marks::CAUGHT_UP)?.unwrap_or(false);
     if up.finished && caught_up {
         return Ok(None);
     }
-    let head: i64 = marks::get(conn, marks::HEAD)?.unwrap_or(0).max(cursor);
-    let (down_done, down_total) = if caught_up { (0, 0) } else { (cursor as u64, head as u64) };
+    let (down_done, down_total) = match snapshot::get(conn)? {
+        Some(snapshot) => (snapshot.done.min(snapshot.total), snapshot.total),
+        None if caught_up => (0, 0),
+        None => (cursor as u64, marks::get(conn, marks::HEAD)?.unwrap_or(0).max(cursor) as u64),
+    };
     Ok(Some(FullSync { done: up.done + down_done, total: up.total + down_total }))
 }
 

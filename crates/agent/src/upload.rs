@@ -1,6 +1,7 @@
 //! The first full sync, upwards: rows go from the store to the server in key order, resumable, without passing through the
 //! outbox. What the POS changes meanwhile goes through the journal as ever.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use rusqlite::Transaction;
@@ -13,22 +14,21 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::agent::{Agent, AgentError, StoreSide};
+use crate::capture::{Look, Seen, record_looks};
 use crate::identity::{Identity, Known, Wired};
-use crate::push::{hold_merged_row, hold_server_row, settle_version};
+use crate::push::{hold_merged_row, hold_server_row, is_back, is_outdated, settle_version};
 use crate::remote::{Answer, Outgoing};
 use crate::state::ids::{self, Named};
-use crate::state::{conflicts, marks, outbox, shadow, upload};
+use crate::state::{again, conflicts, marks, outbox, shadow, shared, upload};
+use crate::store::null_keys::{self, Shared};
 use crate::store::schema::Table;
 use crate::store::{open, rows};
 
-/// The position of a table whose rows with NULL in the key were sent too.
-const NULL_KEYS: &str = "[]";
+/// The position of a table whose rows were all looked at; no row has such a key.
+const END: &str = "[]";
 
 /// Rows read at a time where readers get in the POS's way: about 1 ms of reading.
 const ROWS_PER_SHORT_VISIT: usize = 200;
-
-/// Rows with NULL in the key that a table may have; more cannot be told apart anyway.
-const NULL_KEY_ROWS_MAX: usize = 1_000;
 
 /// A stretch of a table on its way.
 #[derive(Debug)]
@@ -44,7 +44,8 @@ struct Stretch {
     /// Ids that were given on the way.
     named: Vec<Named>,
     position: String,
-    last: bool,
+    /// At the end of the table: keys that several rows share, and whose rows were left out.
+    all_shared: Option<Vec<Shared>>,
 }
 
 impl Agent {
@@ -95,27 +96,44 @@ impl Agent {
         let tx = state.write()?;
         let entity = store.entity(&table.name);
         let incarnation: String = marks::get(&tx, marks::INCARNATION)?.unwrap_or_default();
+        let epoch: String = marks::get(&tx, marks::EPOCH)?.unwrap_or_default();
         let looked_at = stretch.rows.len() as u64;
         let mut outgoing = Vec::new();
         ids::remember(&tx, &stretch.named)?;
-        for Wired { id: key, row, .. } in stretch.rows {
-            if let Some(id) = parse_uuid(&key).filter(|_| table.fresh.is_some()) {
+        for wired in stretch.rows {
+            let Wired { id: key, row, .. } = &wired;
+            if let Some(id) = parse_uuid(key).filter(|_| table.fresh.is_some()) {
                 ids::seen(&tx, entity.number, id, None)?;
             }
-            let kept = shadow::get(&tx, entity.number, &key)?;
-            if is_with_server(kept.as_ref(), outbox::has_unsent(&tx, &table.name, &key)?) {
+            let kept = shadow::get(&tx, entity.number, key)?;
+            let unsent = outbox::has_unsent(&tx, &table.name, key)?;
+            // The server was restored from a backup and has lost this version of the row.
+            let lost = again::version(&tx, entity.number, key)?;
+            if unsent || (lost.is_none() && is_with_server(kept.as_ref(), unsent)) {
                 continue;
             }
             if kept.is_none() {
-                shadow::put(&tx, entity.number, &key, &Kept::uploaded(&row, &entity.columns))?;
+                shadow::put(&tx, entity.number, key, &Kept::uploaded(row, &entity.columns))?;
+            } else if record_looks(&tx, &store, &[Look::at_row(table, wired.clone(), None)], Seen::ByScan, self.capture_time(&tx)?)?
+                > 0
+            {
+                // An earlier try carried the row as it was, and nobody knows whether it arrived: what the POS did since is a change.
+                continue;
             }
-            outgoing.push(as_change(&incarnation, table, key, &row, self.clock.now_ms()));
+            let change = as_change(&incarnation, table, key.clone(), row, self.clock.now_ms());
+            outgoing.push(match lost {
+                Some(version) => {
+                    let base = kept.map(|kept| kept.version()).filter(|version| *version > 0);
+                    Outgoing { base_version: base, ..give_back(change, &epoch, version) }
+                }
+                None => change,
+            });
         }
-        let finished = stretch.last && outgoing.is_empty();
         if outgoing.is_empty() {
             upload::advance(&tx, &table.name, &stretch.position, looked_at)?;
         }
-        if finished {
+        if let Some(all) = &stretch.all_shared {
+            shared::replace(&tx, &table.name, all)?;
             upload::finish(&tx, &table.name)?;
             // Pulled rows that waited for the verdicts of this table wait no longer.
             self.inbox_due.store(true, Ordering::Relaxed);
@@ -136,30 +154,21 @@ impl Agent {
     ) -> Result<Stretch, AgentError> {
         let conn = open::reader(&self.config.store)?;
         let wrap = |error| self.store_error(error);
-        if position == Some(NULL_KEYS) {
-            return Ok(Stretch { rows: Vec::new(), named: Vec::new(), position: NULL_KEYS.to_owned(), last: true });
-        }
         let name = |found: Vec<Row>| {
             let (state, known) = (self.state(), Known::default());
             let identity = Identity::new(&conn, Some(state.conn()), store, &known)?;
             let rows = found.into_iter().map(|row| identity.to_wire(table, row)).collect::<rusqlite::Result<_>>()?;
             rusqlite::Result::Ok((rows, identity.into_named()))
         };
-        let after = position.and_then(parse_entity_id);
-        let found = rows::read_after(&conn, table, after.as_deref(), rows_max).map_err(wrap)?;
-        if let Some(last) = found.last() {
-            let position = entity_id(&rows::key_of(table, last));
-            let (rows, named) = name(found).map_err(wrap)?;
-            return Ok(Stretch { rows, named, position, last: false });
-        }
-        let mut found = rows::read_null_keys(&conn, table, NULL_KEY_ROWS_MAX).map_err(wrap)?;
-        let mut seen = std::collections::HashMap::new();
-        for row in &found {
-            *seen.entry(entity_id(&rows::key_of(table, row))).or_insert(0) += 1;
-        }
-        found.retain(|row| seen[&entity_id(&rows::key_of(table, row))] == 1);
+        let after = position.filter(|position| *position != END).and_then(parse_entity_id);
+        let found = null_keys::read_next(&conn, table, after.as_deref(), rows_max).map_err(wrap)?;
+        let Some(last) = found.last() else {
+            let all_shared = Some(null_keys::all_shared(&conn, table).map_err(wrap)?);
+            return Ok(Stretch { rows: Vec::new(), named: Vec::new(), position: END.to_owned(), all_shared });
+        };
+        let position = entity_id(&rows::key_of(table, last));
         let (rows, named) = name(found).map_err(wrap)?;
-        Ok(Stretch { rows, named, position: NULL_KEYS.to_owned(), last: true })
+        Ok(Stretch { rows, named, position, all_shared: None })
     }
 }
 
@@ -173,20 +182,45 @@ impl Upload {
         answers: &[Answer],
         now: i64,
     ) -> Result<(), AgentError> {
-        if answers.iter().any(|answer| answer.verdict.is_none()) {
-            // The same stretch goes again; its events have the same ids.
+        if !record_rows(tx, store, outgoing, answers, now)? {
+            // The same stretch goes again; the events of the same rows have the same ids.
             return Ok(());
-        }
-        for (change, answer) in outgoing.iter().zip(answers) {
-            match answer.verdict {
-                Some(Verdict::Applied | Verdict::Duplicate) => settle_version(tx, store, change, answer.version)?,
-                Some(Verdict::Merged) => hold_merged_row(tx, store, change, answer, now)?,
-                Some(Verdict::Conflict | Verdict::Rejected) => park(tx, change, answer, now)?,
-                None => {}
-            }
         }
         Ok(upload::advance(tx, &self.table, &self.position, self.looked_at)?)
     }
+}
+
+/// Notes the verdicts about rows that went past the outbox. Says whether all of them are done with.
+pub(crate) fn record_rows(
+    tx: &Transaction<'_>,
+    store: &StoreSide,
+    outgoing: &[Outgoing],
+    answers: &[Answer],
+    now: i64,
+) -> Result<bool, AgentError> {
+    if answers.iter().any(|answer| answer.verdict.is_none()) {
+        return Ok(false);
+    }
+    let mut outdated = false;
+    for (change, answer) in outgoing.iter().zip(answers) {
+        is_back(tx, store, change)?;
+        match answer.verdict {
+            Some(Verdict::Applied | Verdict::Duplicate) => settle_version(tx, store, change, answer.version)?,
+            Some(Verdict::Merged) => hold_merged_row(tx, store, change, answer, now)?,
+            Some(Verdict::Conflict) if is_outdated(tx, change, answer)? => outdated = true,
+            Some(Verdict::Conflict | Verdict::Rejected) => park(tx, change, answer, now)?,
+            None => {}
+        }
+    }
+    // The server is asked again about those; the other rows are done with.
+    Ok(!outdated)
+}
+
+/// The row once more, for a server that has lost this version of it: another event than before.
+fn give_back(change: Outgoing, epoch: &str, version: i64) -> Outgoing {
+    let name = format!("{epoch}\0{version}\0{}", change.event_id);
+    let event_id = uuid::Builder::from_custom_bytes(xxh3_128(name.as_bytes()).to_be_bytes()).into_uuid();
+    Outgoing { event_id, operation: Operation::Update, restored: Some(version), ..change }
 }
 
 fn as_change(incarnation: &str, table: &Table, key: String, row: &Row, at_ms: i64) -> Outgoing {
@@ -201,7 +235,9 @@ fn as_change(incarnation: &str, table: &Table, key: String, row: &Row, at_ms: i6
         data: row.to_json(),
         updated_fields: None,
         before: None,
+        renamed: BTreeMap::new(),
         base_version: None,
+        restored: None,
         at_ms,
     }
 }
@@ -214,7 +250,7 @@ fn park(tx: &Transaction<'_>, change: &Outgoing, answer: &Answer, now: i64) -> R
         key: &change.key,
         operation: change.operation,
         data: change.data.clone(),
-        updated_fields: None,
+        updated_fields: change.updated_fields.as_deref(),
         before: None,
         at_ms: change.at_ms,
     };

@@ -46,6 +46,12 @@ pub fn meet(change_id: i64, local: LocalRow) -> Arrival {
     }
 }
 
+/// Whether the answer to a push, which names the row's version as `told`, is older than what a pull has brought of the row meanwhile and
+/// `waiting` says: if a person had to decide then, that decision may have come already, and nobody says so twice.
+pub fn is_outdated(told: Option<i64>, waiting: Option<i64>) -> bool {
+    told.zip(waiting).is_some_and(|(told, waiting)| told < waiting)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +73,14 @@ mod tests {
         assert_eq!(meet(9, local), Arrival::Apply);
         assert_eq!(meet(10, local), Arrival::Apply);
         assert_eq!(meet(9, LocalRow { unsent: true, ..local }), Arrival::Hold);
+    }
+
+    #[test]
+    fn an_answer_is_outdated_once_a_pull_has_brought_more() {
+        assert!(is_outdated(Some(7), Some(8)));
+        for (told, waiting) in [(Some(7), Some(7)), (Some(7), Some(6)), (Some(7), None), (None, Some(8))] {
+            assert!(!is_outdated(told, waiting), "{told:?} {waiting:?}");
+        }
     }
 
     #[test]

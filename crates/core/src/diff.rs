@@ -3,6 +3,7 @@
 use crate::change::Operation;
 use crate::print::{column_print, row_print};
 use crate::row::Row;
+use crate::value::Value;
 
 /// What the shadow keeps of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,59 @@ pub struct Shadow {
     pub version: i64,
     /// The columns whose rule merges from the value before a change: counters and JSON values.
     pub bases: Row,
+}
+
+/// A column that came to a table whose rows were seen without it.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Added {
+    /// Its name.
+    pub name: String,
+    /// What it holds in rows that were there before; NULL where the schema gives no default.
+    pub default: Value,
+    /// The name that it had before, if it is an old column under a new name.
+    pub was: Option<String>,
+}
+
+impl Added {
+    /// Whether a row still holds what the column came with. A default is a text of the schema, whatever the column makes of it.
+    pub fn is_as_it_came(&self, value: &Value) -> bool {
+        *value == self.default || (plain(value).is_some() && plain(value) == plain(&self.default))
+    }
+}
+
+fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::Integer(n) => Some(n.to_string()),
+        Value::Real(r) => Some(r.to_string()),
+        Value::Text(text) => Some(text.clone()),
+        Value::Null | Value::RawText(_) | Value::Blob(_) => None,
+    }
+}
+
+/// A row as it was seen before columns came: without those that nobody has filled yet, and with old names for renamed ones.
+fn before_added(row: &Row, added: &[Added]) -> Row {
+    let place = |name: &str, value: &Value| match added.iter().find(|added| added.name == name) {
+        Some(Added { was: Some(old), .. }) => Some(old.clone()),
+        Some(column) if column.is_as_it_came(value) => None,
+        Some(_) | None => Some(name.to_owned()),
+    };
+    row.iter().filter_map(|(name, value)| Some((place(name, value)?, value.clone()))).collect()
+}
+
+/// Compares where columns came that the row may have been seen without. That they came is no change.
+pub fn difference_beside(shadow: Option<&Shadow>, now: Option<&Row>, columns: &[String], added: &[Added]) -> Option<Difference> {
+    let plainly = difference(shadow, now, columns)?;
+    let Some(row) = now.filter(|_| !added.is_empty() && shadow.is_some()) else { return Some(plainly) };
+    let mut older = difference(shadow, Some(&before_added(row, added)), columns)?;
+    let new_name = |name: &mut String| {
+        if let Some(column) = added.iter().find(|added| added.was.as_deref() == Some(name)) {
+            name.clone_from(&column.name);
+        }
+    };
+    older.updated_fields.iter_mut().flatten().for_each(new_name);
+    // The row was seen with its new columns or without them; what it was seen as explains more of it.
+    let claims = |difference: &Difference| difference.updated_fields.as_ref().map_or(usize::MAX, Vec::len);
+    Some(if claims(&older) < claims(&plainly) { older } else { plainly })
 }
 
 /// A difference worth sending.
@@ -74,7 +128,6 @@ fn updated_fields(shadow: &Shadow, row: &Row, columns: &[String]) -> Option<Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::Value;
 
     fn columns() -> Vec<String> {
         ["id", "name", "price"].map(str::to_owned).to_vec()
@@ -140,5 +193,33 @@ mod tests {
             |price| row("tea", price).iter().filter(|(name, _)| *name != "name").map(|(n, v)| (n.to_owned(), v.clone())).collect();
         check(Some(&old), Some(&without(3)), None);
         check(Some(&old), Some(&without(4)), Some((Operation::Update, Some(&["price"]))));
+    }
+
+    /// What is claimed of a row that was seen before `size` came (default 5) and `price` became `cents`.
+    fn check_beside(by_field: bool, now: &[(&str, Value)], expected: Option<Option<&[&str]>>) {
+        let shadow = shadow(&row("tea", 3), by_field);
+        let now: Row = now.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let columns = ["id", "name", "price", "size", "cents"].map(str::to_owned);
+        let added = [
+            Added { name: "size".to_owned(), default: Value::Text("5".into()), was: None },
+            Added { name: "cents".to_owned(), default: Value::Null, was: Some("price".to_owned()) },
+        ];
+        let found = difference_beside(Some(&shadow), Some(&now), &columns, &added).map(|found| found.updated_fields);
+        let expected = expected.map(|fields| fields.map(|fields| fields.iter().map(|&field| field.to_owned()).collect::<Vec<_>>()));
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn columns_that_come_or_change_their_names_are_no_change() {
+        let with = |name: &str, size: Value, cents: i64| {
+            [("id", Value::Integer(1)), ("name", Value::Text(name.into())), ("size", size), ("cents", Value::Integer(cents))]
+        };
+        for by_field in [true, false] {
+            check_beside(by_field, &with("tea", Value::Integer(5), 3), None);
+            let fields = |fields: &'static [&'static str]| Some(by_field.then_some(fields));
+            check_beside(by_field, &with("tea", Value::Integer(6), 3), fields(&["size"]));
+            check_beside(by_field, &with("tea", Value::Integer(5), 4), fields(&["cents"]));
+            check_beside(by_field, &with("mint", Value::Integer(5), 3), fields(&["name"]));
+        }
     }
 }

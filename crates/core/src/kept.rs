@@ -1,17 +1,19 @@
 //! What a register keeps of a row it has seen, and how that follows the row: captured here, sent in the first full sync, received
 //! from the server.
 
-use crate::diff::{self, Difference, Shadow, bases, column_prints, difference};
+use crate::diff::{self, Added, Difference, Shadow, bases, column_prints, difference_beside};
 use crate::print::row_print;
 use crate::row::Row;
 
 /// Of which columns an entity's shadow keeps more than a share in the row's print.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns {
     /// Columns with a print, in the order of the prints; empty for entities that merge by row.
     pub prints: Vec<String>,
     /// Columns with their value, since their rule merges from the value before a change.
     pub bases: Vec<String>,
+    /// Columns that came while rows are kept that were seen without them.
+    pub added: Vec<Added>,
 }
 
 /// What the shadow holds for a key.
@@ -37,7 +39,7 @@ impl Kept {
     }
 
     /// A row of this register that the server is about to learn of. From now on a capture sees what the POS does to it, and a pulled
-    /// change waits for the server's verdict.
+    /// change waits for the server's verdict. What an earlier try kept stays: what the POS did since then is a change like any other.
     pub fn uploaded(row: &Row, columns: &Columns) -> Self {
         Self::received(Some(row), 0, columns)
     }
@@ -64,8 +66,14 @@ impl Kept {
         *known = version.max(*known);
     }
 
-    /// The server has the row, merged with what others changed; that version waits in the inbox.
-    pub fn await_merged(&mut self) {
+    /// The server has the row in this version, merged with what others changed; that version waits in the inbox.
+    pub fn await_merged(&mut self, version: i64) {
+        let known = self.version_mut();
+        *known = while_coming(*known, version);
+    }
+
+    /// A person has decided about the row; where no version of it is known yet, that one is the first, and comes by a pull.
+    pub fn await_decision(&mut self) {
         let known = self.version_mut();
         if *known == 0 {
             *known = COMING;
@@ -77,6 +85,22 @@ impl Kept {
             Self::Row(shadow) => &mut shadow.version,
             Self::Deleted(known) => known,
         }
+    }
+}
+
+/// The version to keep of a row while this version of it waits in the inbox. The verdict about an earlier change of the row may have
+/// called it known; what the register did next and the server did not take is still in the store, and has yet to give way.
+pub fn while_coming(known: i64, version: i64) -> i64 {
+    match known {
+        0 => COMING,
+        known if known == version => {
+            if version > 1 {
+                version - 1
+            } else {
+                COMING
+            }
+        }
+        known => known,
     }
 }
 
@@ -94,7 +118,7 @@ pub struct Captured {
 /// Capture looks at a row; `None` when nothing really changed.
 pub fn capture(kept: Option<&Kept>, now: Option<&Row>, columns: &Columns) -> Option<Captured> {
     let shadow = kept.and_then(Kept::row);
-    let difference = difference(shadow, now, &columns.prints)?;
+    let difference = difference_beside(shadow, now, &columns.prints, &columns.added)?;
     let before = shadow.map(|shadow| diff::before(shadow, &difference)).unwrap_or_default();
     Some(Captured { difference, before, kept: Kept::received(now, kept.map_or(0, Kept::version), columns) })
 }
@@ -138,7 +162,8 @@ mod tests {
 
     #[test]
     fn a_counter_counts_from_what_was_received() {
-        let columns = Columns { prints: vec!["id".to_owned(), "stock".to_owned()], bases: vec!["stock".to_owned()] };
+        let prints = vec!["id".to_owned(), "stock".to_owned()];
+        let columns = Columns { prints, bases: vec!["stock".to_owned()], added: Vec::new() };
         let received = Kept::received(Some(&row(r#"{"id":1,"stock":9}"#)), 7, &columns);
         let captured = capture(Some(&received), Some(&row(r#"{"id":1,"stock":8}"#)), &columns).unwrap();
         assert_eq!(captured.before, row(r#"{"stock":9}"#));
@@ -160,11 +185,36 @@ mod tests {
         assert!(!is_with_server(None, false));
         assert!(!is_with_server(Some(&kept), false));
         assert!(is_with_server(Some(&kept), true));
-        kept.await_merged();
+        kept.await_merged(1);
         assert!(is_with_server(Some(&kept), false));
         kept.confirm(1);
-        kept.await_merged();
+        kept.await_merged(2);
         assert!(is_with_server(Some(&kept), false));
         assert_eq!(kept.version(), 1);
+    }
+
+    #[test]
+    fn what_a_person_has_decided_is_not_sent_again_by_the_full_sync() {
+        let mut kept = Kept::uploaded(&row(r#"{"id":1}"#), &Columns::default());
+        kept.await_decision();
+        assert!(is_with_server(Some(&kept), false));
+        kept.confirm(3);
+        kept.await_decision();
+        assert_eq!(kept.version(), 3);
+    }
+
+    #[test]
+    fn a_version_that_an_earlier_verdict_called_known_comes_all_the_same() {
+        // Of two changes in one batch the server took the first and kept its own value against the second.
+        let mut kept = Kept::received(Some(&row(r#"{"id":1}"#)), 3, &Columns::default());
+        kept.confirm(7);
+        kept.await_merged(7);
+        assert_eq!(kept.version(), 6);
+        kept.confirm(9);
+        kept.await_merged(7);
+        assert_eq!(kept.version(), 9, "what is newer than the answer is in the store");
+        for (known, version) in [(0, 1), (1, 1)] {
+            assert_eq!(while_coming(known, version), COMING);
+        }
     }
 }

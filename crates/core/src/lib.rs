@@ -4,6 +4,7 @@
 
 pub mod arrival;
 pub mod change;
+pub mod clock;
 pub mod config;
 pub mod diff;
 pub mod digest;
@@ -14,6 +15,7 @@ pub mod policy;
 pub mod print;
 pub mod problem;
 pub mod proposal;
+pub mod resolve;
 pub mod rhythm;
 pub mod row;
 pub mod status;

@@ -40,6 +40,16 @@ pub struct Entry {
     pub writer: Writer,
     /// The whole row after it; `None` when it deleted the row.
     pub row: Option<Row>,
+    /// Whether its own register, too, learns of it by a pull: it is a person's decision of a conflict, or the register's restored store has
+    /// lost it.
+    pub by_pull: bool,
+}
+
+impl Entry {
+    /// Whether the device made the change itself, so that its later ones know of it.
+    fn is_own(&self, device: &str) -> bool {
+        !self.by_pull && self.writer.device == device
+    }
 }
 
 /// The row as the hub holds it.
@@ -158,13 +168,13 @@ pub fn decide(head: Option<&Head>, base: Option<&Row>, incoming: &Incoming, merg
         }
         (None, _) => Decision::Apply { operation: Operation::Create, row: Some(incoming.row.clone()), at_ms, disputes: Vec::new() },
         (Some(theirs), Operation::Delete) => {
-            if concurrent && incoming.can_conflict && incoming.base_version.is_some() {
+            if concurrent && incoming.can_conflict {
                 return undecided("another register changed this row while it was deleted here");
             }
             let disputes = if concurrent { deleted_anyway(theirs) } else { Vec::new() };
             Decision::Apply { operation: Operation::Delete, row: None, at_ms, disputes }
         }
-        (Some(theirs), Operation::Create) if concurrent && incoming.can_conflict => {
+        (Some(theirs), _) if concurrent && incoming.can_conflict && is_another_row(head, incoming) => {
             if theirs.same_as(&incoming.row) {
                 Decision::Duplicate
             } else {
@@ -175,6 +185,21 @@ pub fn decide(head: Option<&Head>, base: Option<&Row>, incoming: &Incoming, merg
             Update { head, theirs, base, incoming, merging, concurrent }.decide(at_ms)
         }
     }
+}
+
+/// Whether the register's row and the hub's have nothing in common but the key: it made its own, and never heard of the hub's. An
+/// update, too, may be all that comes of such a row, where the request that sent it as a whole before got lost.
+fn is_another_row(head: &Head, incoming: &Incoming) -> bool {
+    let Incoming { operation, base_version: None, updated_fields: Some(fields), row: mine, before, .. } = incoming else {
+        return incoming.operation == Operation::Create;
+    };
+    // What the update did not touch is as it was in the row that it started from.
+    let is_start = |then: &Row| {
+        let untouched = mine.iter().filter(|(name, _)| !fields.iter().any(|field| field == name));
+        untouched.chain(before.iter()).all(|(name, value)| then.get(name).map_or(value.is_null(), |then| then == value))
+    };
+    let heard_of = |entry: &Entry| entry.is_own(&incoming.writer.device) || entry.row.as_ref().is_some_and(is_start);
+    *operation == Operation::Create || (*operation == Operation::Update && !head.since.iter().any(heard_of))
 }
 
 fn is_concurrent(head: &Head, base: Option<&Row>, incoming: &Incoming, merging: &Merging) -> bool {
@@ -320,11 +345,11 @@ impl Update<'_> {
         for entry in &self.head.since {
             let now = entry.row.as_ref().and_then(|row| row.get(name));
             if known != Some(now) {
-                last = Some(&entry.writer);
+                last = Some(entry);
             }
             known = Some(now);
         }
-        last.filter(|writer| writer.device != self.incoming.writer.device)
+        last.filter(|entry| !entry.is_own(&self.incoming.writer.device)).map(|entry| &entry.writer)
     }
 
     /// Whether the device itself changed the column since its base.
@@ -332,7 +357,7 @@ impl Update<'_> {
         let mut known = self.base.and_then(|base| base.get(name));
         self.head.since.iter().any(|entry| {
             let now = entry.row.as_ref().and_then(|row| row.get(name));
-            let changed = now != known && entry.writer.device == self.incoming.writer.device;
+            let changed = now != known && entry.is_own(&self.incoming.writer.device);
             known = now;
             changed
         })
@@ -340,7 +365,7 @@ impl Update<'_> {
 
     /// The value that the register saw before its change; else the one at its base, if it has changed nothing since.
     fn before(&self, name: &str) -> Option<&Value> {
-        let own_entry = || self.head.since.iter().any(|entry| entry.writer.device == self.incoming.writer.device);
+        let own_entry = || self.head.since.iter().any(|entry| entry.is_own(&self.incoming.writer.device));
         let at_base = || self.base.and_then(|base| base.get(name)).filter(|_| self.concurrent && !own_entry());
         self.incoming.before.get(name).or_else(at_base)
     }

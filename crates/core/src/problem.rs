@@ -31,6 +31,14 @@ impl Problem {
     /// The code of rows that are gone and were not believed to be deleted.
     pub const ROWS_VANISHED: &'static str = "rows_vanished";
 
+    /// The code of rows that cannot be told apart.
+    pub const ROWS_WITHOUT_KEY: &'static str = "rows_without_key";
+
+    /// Whether rows wait for a person, beside the refused changes and the conflicts, which are counted.
+    pub fn needs_a_person(&self) -> bool {
+        [Self::ROWS_VANISHED, Self::ROWS_WITHOUT_KEY].contains(&self.code.as_str())
+    }
+
     fn new(code: &str, severity: Severity, text: impl Into<String>, action: impl Into<String>) -> Self {
         Self { code: code.to_owned(), severity, text: text.into(), action: action.into() }
     }
@@ -82,6 +90,27 @@ impl Problem {
             Severity::Error,
             "The server has suspended this register.",
             "Ask the administrator of the server to lift the suspension; every change is kept.",
+        )
+    }
+
+    /// State and key are a copy of a register on another machine.
+    pub fn copied(name: &str, device: &str) -> Self {
+        Self::new(
+            "copied",
+            Severity::Error,
+            format!("This is a copy of the register {name} (device {device}) on another machine."),
+            "Run `tillsync init --enroll-token TOKEN` to make it a register of its own, or `tillsync init --replace` if the other machine is \
+             gone for good; the POS goes on, and every change is kept.",
+        )
+    }
+
+    /// A copy has an identity of its own now.
+    pub fn parted(name: &str) -> Self {
+        Self::new(
+            "parted",
+            Severity::Info,
+            format!("This was a copy of the register {name} on another machine; it is a register of its own now."),
+            "Nothing to do. If the other machine is gone, its device can be deleted at the server.",
         )
     }
 
@@ -184,6 +213,21 @@ impl Problem {
         )
     }
 
+    /// Rows that share a key which holds NULL. `is_more` when not all of them were counted.
+    pub fn rows_without_key(table: &str, rows: u64, is_more: bool) -> Self {
+        let rows = match (rows, is_more) {
+            (1, false) => "1 row of the table".to_owned(),
+            (rows, false) => format!("{rows} rows of the table"),
+            (rows, true) => format!("{rows} rows or more of the table"),
+        };
+        Self::new(
+            Self::ROWS_WITHOUT_KEY,
+            Severity::Attention,
+            format!("{rows} {table} cannot be told apart and do not sync: their key holds NULL, and more than one row has it."),
+            "Give each of these rows a key of its own, or leave the table out with `exclude_tables` in the config.",
+        )
+    }
+
     /// The store went back in time.
     pub fn store_restored() -> Self {
         Self::new(
@@ -191,6 +235,27 @@ impl Problem {
             Severity::Info,
             "The store was restored from an older copy; what it had lost is fetched from the server again.",
             "Nothing to do.",
+        )
+    }
+
+    /// The register was away for longer than the server remembers deletes.
+    pub fn away_too_long() -> Self {
+        Self::new(
+            "away_too_long",
+            Severity::Info,
+            "This register was away for longer than the server remembers what was deleted; it fetches everything anew and keeps its own \
+             changes.",
+            "Nothing to do.",
+        )
+    }
+
+    /// A row was deleted elsewhere, but rows here refer to it.
+    pub fn given_back(table: &str, why: &str) -> Self {
+        Self::new(
+            "given_back",
+            Severity::Info,
+            format!("A row of {table} that was deleted on another register has come back: {why}."),
+            "Nothing to do. Delete it again once nothing refers to it.",
         )
     }
 

@@ -48,16 +48,29 @@ pub struct Proposal {
     pub reason: String,
 }
 
+/// What a row that another register has sent says of its table.
+pub fn as_sent(id: &str) -> Proposal {
+    let key = key_of_sent(id);
+    let reason = match key {
+        Key::Register => "as the other registers have it".to_owned(),
+        Key::Global => format!("as the other registers have it, with keys such as {id}"),
+    };
+    Proposal { key, reason }
+}
+
+/// The kind of key behind an id. Ids that registers give are UUIDs of version 5; a list of parts means the same everywhere, its parts
+/// do.
+pub fn key_of_sent(id: &str) -> Key {
+    let is_given = parse_uuid(id).is_some_and(|id| id.get_version_num() == 5);
+    if is_given { Key::Register } else { Key::Global }
+}
+
 /// Proposes.
 pub fn propose(facts: &Facts) -> Proposal {
     let register = |reason: String| Proposal { key: Key::Register, reason };
     let global = |reason: String| Proposal { key: Key::Global, reason };
     if let Some(id) = &facts.sent {
-        return if is_given_by_register(id) {
-            register("as the other registers have it".to_owned())
-        } else {
-            global(format!("as the other registers have it, with keys such as {id}"))
-        };
+        return as_sent(id);
     }
     let own: Vec<&KeyColumn> = facts.key.iter().filter(|column| column.refers_to.is_none()).collect();
     let parent = facts.key.iter().filter_map(|column| column.refers_to.as_ref()).find(|parent| facts.parents.contains(parent));
@@ -119,11 +132,6 @@ fn is_counter(value: &Value) -> bool {
     let Value::Text(text) = value else { return false };
     let digits = text.trim_start_matches(|c: char| !c.is_ascii_digit());
     !digits.is_empty() && digits.len() <= 9 && digits.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Ids that registers give are UUIDs of version 5. A list of parts means the same everywhere, its parts do.
-fn is_given_by_register(id: &str) -> bool {
-    parse_uuid(id).is_some_and(|id| id.get_version_num() == 5)
 }
 
 /// Whether a table's name says that its rows record what happened at a till.

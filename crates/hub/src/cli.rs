@@ -14,7 +14,7 @@ use tillsync_core::policy::Policies;
 use tokio::net::TcpListener;
 
 use crate::database::Terms;
-use crate::hub::{Hub, Options};
+use crate::hub::{Hub, Keys, Options};
 use crate::router::router;
 
 /// Requests in flight get this long to finish after the signal; a client that is slower asks again.
@@ -36,6 +36,9 @@ enum Command {
     EnrollToken(EnrollToken),
     /// Print a new admin key; the old one stops working. Works while the hub runs.
     AdminKey(Place),
+    /// Tell the registers that the database was restored from a backup. Needed where the file `…-head` beside it was restored along with
+    /// it, or is missing; stop the hub before.
+    NewEpoch(Place),
 }
 
 #[derive(Args)]
@@ -58,6 +61,23 @@ struct Serve {
     /// How tables are merged, whatever the registers' configs say: TOML with the tables of a register's config.
     #[arg(long, value_name = "FILE")]
     policies: Option<PathBuf>,
+    /// How long superseded changes and deletes are kept: a number with s, m, h or d, or `forever`. A register that was away for longer
+    /// fetches everything anew.
+    #[arg(long, value_name = "TIME", default_value = "180d", value_parser = parse_retention)]
+    retention: Retention,
+    /// How long a device's key is good for: a number with s, m, h or d, or `forever`. Registers replace theirs by themselves before.
+    #[arg(long, value_name = "TIME", default_value = "forever", value_parser = parse_retention)]
+    key_lifetime: Retention,
+    /// How much longer a key that was replaced works, and one that has expired may still be replaced.
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_time)]
+    key_grace: Duration,
+}
+
+/// How long what is superseded is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Retention {
+    Forever,
+    For(Duration),
 }
 
 #[derive(Args)]
@@ -88,6 +108,7 @@ impl Cli {
                 let token = wanted.place.open().await?.make_enroll_token(wanted.uses, wanted.expires, terms).await?;
                 print_line(&token)
             }
+            Command::NewEpoch(place) => print_line(&place.open().await?.database().begin_epoch().await?),
             Command::AdminKey(place) => print_line(&place.open().await?.replace_admin_key().await?),
         }
     }
@@ -111,13 +132,24 @@ impl Serve {
                 self.listen
             )
         })?;
-        let hub = self.place.open().await?;
+        let lifetime_ms = match self.key_lifetime {
+            Retention::Forever => None,
+            Retention::For(lifetime) => Some(in_ms(lifetime)),
+        };
+        let keys = Keys { lifetime_ms, grace_ms: in_ms(self.key_grace) };
+        let hub = self.place.open().await?.with_keys(keys);
         let options = Options { open_registration: self.open_registration, policies: Arc::new(policies) };
         let signalled = shutdown_signal()?;
         if let Some(key) = hub.make_first_admin_key().await? {
             print_line(&format!("admin key (shown once): {key}"))?;
         }
         print_line(&format!("listening on http://{}", listener.local_addr()?))?;
+        if lifetime_ms.is_some() {
+            hub.database().let_keys_age(crate::clock::now_ms()).await?;
+        }
+        if let Retention::For(retention) = self.retention {
+            tokio::spawn(hub.clone().keep_pruned(retention));
+        }
         tracing::info!(epoch = hub.database().epoch(), open_registration = self.open_registration, "serving");
         let stopped = hub.clone();
         let serving = axum::serve(listener, router(hub.clone(), options))
@@ -193,6 +225,14 @@ fn read_policies(path: &Path) -> anyhow::Result<Policies> {
     Ok(file.tables)
 }
 
+fn in_ms(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn parse_retention(text: &str) -> Result<Retention, String> {
+    if text == "forever" { Ok(Retention::Forever) } else { parse_time(text).map(Retention::For) }
+}
+
 fn parse_time(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a time such as 30m, 12h or 7d");
     let unit = text.chars().next_back().ok_or_else(wrong)?;
@@ -220,6 +260,8 @@ mod tests {
         check("30s", Some(30));
         check("5m", Some(300));
         check("7d", Some(604_800));
+        assert_eq!(parse_retention("180d"), Ok(Retention::For(Duration::from_secs(15_552_000))));
+        assert_eq!(parse_retention("forever"), Ok(Retention::Forever));
         for wrong in ["", "7", "d", "0d", "-1d", "1w", "99999999999999999999d", "7 d", "é"] {
             check(wrong, None);
         }

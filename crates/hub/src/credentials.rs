@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use tillsync_core::wire::hub::DEVICE_ID_HEADER;
 
 use crate::body;
+use crate::clock::now_ms;
 use crate::hub::Hub;
 use crate::key::{Key, KeyHash};
 use crate::query;
@@ -47,20 +48,56 @@ impl Credentials {
 
     /// The id of the device, if it is registered, the key is its key and it is not suspended.
     pub(crate) async fn authenticate(self, hub: &Hub) -> Result<String, Refusal> {
+        self.admit(hub, 0).await.map(|admitted| admitted.device_id)
+    }
+
+    /// The same, and when the key is to be replaced.
+    pub(crate) async fn authenticate_with_key(self, hub: &Hub) -> Result<Admitted, Refusal> {
+        self.admit(hub, 0).await
+    }
+
+    /// The same and the hash of the key, which may have expired a while ago.
+    pub(crate) async fn authenticate_to_rekey(self, hub: &Hub) -> Result<(Admitted, KeyHash), Refusal> {
+        let hash = self.key.as_ref().map(Key::hash).ok_or_else(Refusal::unauthorized)?;
+        self.admit(hub, hub.keys().grace_ms).await.map(|admitted| (admitted, hash))
+    }
+
+    async fn admit(self, hub: &Hub, grace_ms: i64) -> Result<Admitted, Refusal> {
         let (Some(device_id), Some(key)) = (self.device_id, self.key) else {
             return Err(Refusal::unauthorized());
         };
         let Some(access) = hub.database().access_of(&device_id).await? else {
             return Err(Refusal::unauthorized());
         };
-        if !access.key_hash.matches(&key) {
-            return Err(Refusal::unauthorized());
-        }
+        let (keys, now_ms) = (hub.keys(), now_ms());
+        let (expires_at, renew_at) = if access.key_hash.matches(&key) {
+            let expires_at = keys.expires_at(access.since_ms);
+            if expires_at.is_some_and(|expires_at| now_ms >= expires_at.saturating_add(grace_ms)) {
+                return Err(Refusal::key_expired());
+            }
+            (expires_at, keys.renew_at(access.since_ms))
+        } else {
+            match access.old_key {
+                Some((old, until_ms)) if old.matches(&key) && now_ms < until_ms => (Some(until_ms), None),
+                Some((old, _)) if old.matches(&key) => return Err(Refusal::key_replaced()),
+                _ => return Err(Refusal::unauthorized()),
+            }
+        };
         if access.suspended {
             return Err(Refusal::suspended());
         }
-        Ok(device_id)
+        Ok(Admitted { device_id, expires_at, renew_at })
     }
+}
+
+/// A device that may.
+pub(crate) struct Admitted {
+    /// Its id.
+    pub device_id: String,
+    /// When its key expires, Unix milliseconds.
+    pub expires_at: Option<i64>,
+    /// From when on the key should be replaced, Unix milliseconds.
+    pub renew_at: Option<i64>,
 }
 
 /// Authenticates and parses a request; gives the device's id beside it. Who names itself in the headers is looked up first, so
@@ -72,10 +109,21 @@ pub(crate) async fn admit<T: DeserializeOwned>(
     bytes_max: usize,
     take_from: impl FnOnce(&mut T) -> Credentials,
 ) -> Result<(String, T), Refusal> {
+    admit_with_key(hub, headers, body, bytes_max, take_from).await.map(|(admitted, request)| (admitted.device_id, request))
+}
+
+/// The same, with what there is to say of the key.
+pub(crate) async fn admit_with_key<T: DeserializeOwned>(
+    hub: &Hub,
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: usize,
+    take_from: impl FnOnce(&mut T) -> Credentials,
+) -> Result<(Admitted, T), Refusal> {
     let in_headers = Credentials::from_headers(headers);
     if in_headers.is_complete() {
-        return match in_headers.authenticate(hub).await {
-            Ok(device_id) => Ok((device_id, body::parse(&body::read(headers, body, bytes_max).await?)?)),
+        return match in_headers.authenticate_with_key(hub).await {
+            Ok(admitted) => Ok((admitted, body::parse(&body::read(headers, body, bytes_max).await?)?)),
             Err(refusal) => {
                 body::discard(body).await;
                 Err(refusal)
@@ -83,8 +131,8 @@ pub(crate) async fn admit<T: DeserializeOwned>(
         };
     }
     let mut request = body::parse(&body::read(headers, body, bytes_max).await?)?;
-    let device_id = in_headers.or(take_from(&mut request)).authenticate(hub).await?;
-    Ok((device_id, request))
+    let admitted = in_headers.or(take_from(&mut request)).authenticate_with_key(hub).await?;
+    Ok((admitted, request))
 }
 
 /// The secret of `Authorization: Bearer`.

@@ -19,11 +19,39 @@ pub struct Options {
     pub policies: Arc<Policies>,
 }
 
+/// How long keys of devices are good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// So long after it was given, milliseconds; for ever when `None`.
+    pub lifetime_ms: Option<i64>,
+    /// A key that was replaced works so much longer, and one that has expired may still be replaced, milliseconds.
+    pub grace_ms: i64,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { lifetime_ms: None, grace_ms: 86_400_000 }
+    }
+}
+
+impl Keys {
+    /// When a key from then expires, Unix milliseconds.
+    pub fn expires_at(&self, since_ms: i64) -> Option<i64> {
+        self.lifetime_ms.map(|lifetime_ms| since_ms.saturating_add(lifetime_ms))
+    }
+
+    /// From when on it should be replaced: when two thirds of its time have passed.
+    pub fn renew_at(&self, since_ms: i64) -> Option<i64> {
+        self.lifetime_ms.map(|lifetime_ms| since_ms.saturating_add(lifetime_ms / 3 * 2))
+    }
+}
+
 /// A hub over one database. Clones share it.
 #[derive(Clone)]
 pub struct Hub {
     database: Database,
     live: Live,
+    keys: Keys,
 }
 
 impl Hub {
@@ -31,7 +59,17 @@ impl Hub {
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
         let sqlite = tokio::task::spawn_blocking(move || Sqlite::open(&path)).await.map_err(|_| OpenError::Interrupted)??;
-        Ok(Self { database: Database::Sqlite(sqlite), live: Live::new() })
+        Ok(Self { database: Database::Sqlite(sqlite), live: Live::new(), keys: Keys::default() })
+    }
+
+    /// The same with another life of keys.
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// How long keys of devices are good for.
+    pub fn keys(&self) -> Keys {
+        self.keys
     }
 
     /// The admin key of a hub that has none yet; `None` when it was made before, since only its hash is kept.

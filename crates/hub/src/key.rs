@@ -51,6 +51,13 @@ impl KeyHash {
         bytes.try_into().ok().map(Self)
     }
 
+    /// From 64 hexadecimal digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits: Vec<u32> = text.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
+        let bytes: Vec<u8> = digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte * 16 + *digit as u8)).collect();
+        Self::from_bytes(&bytes).filter(|_| digits.len() == 64)
+    }
+
     /// For a database.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -80,6 +87,11 @@ mod tests {
         assert!(!key.hash().matches(&other));
         assert!(!key.hash().matches(&Key::from_text("")));
         assert!(KeyHash::from_bytes(b"short").is_none());
+        let hex: String = key.hash().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(KeyHash::from_hex(&hex).unwrap().matches(&key));
+        for wrong in ["", "0", "g", &hex[1..], &format!("{hex}0"), &"x".repeat(64)] {
+            assert!(KeyHash::from_hex(wrong).is_none(), "{wrong}");
+        }
     }
 
     #[test]

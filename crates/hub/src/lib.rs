@@ -17,9 +17,10 @@ mod refusal;
 mod clock;
 mod key;
 mod live;
+mod retention;
 
 pub mod cli;
 pub mod database;
 
-pub use hub::{Hub, Options};
+pub use hub::{Hub, Keys, Options};
 pub use router::router;

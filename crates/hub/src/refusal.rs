@@ -42,6 +42,16 @@ impl Refusal {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", text)
     }
 
+    pub(crate) fn key_expired() -> Self {
+        let text = "the key of this device has expired: replace it with /sync/rekey, or register the device again when that is refused, too";
+        Self::new(StatusCode::UNAUTHORIZED, "key_expired", text)
+    }
+
+    pub(crate) fn key_replaced() -> Self {
+        let text = "this key was replaced by another one: use that, or register the device again";
+        Self::new(StatusCode::UNAUTHORIZED, "key_expired", text)
+    }
+
     pub(crate) fn admin_key_needed() -> Self {
         let text = "this needs the admin key, shown when the hub first started, as Authorization: Bearer";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", text)
@@ -59,6 +69,12 @@ impl Refusal {
     pub(crate) fn enroll_token_invalid(why: &str) -> Self {
         let text = format!("{why}: ask for a new one made with `tillsync-hub enroll-token`");
         Self::new(StatusCode::UNAUTHORIZED, "enroll_token_invalid", text)
+    }
+
+    pub(crate) fn cursor_expired() -> Self {
+        let text = "this cursor is from before what is still known of deletes: fetch everything anew, from cursor 0 or by /sync/snapshot, \
+                    and take out rows that do not come any more";
+        Self::new(StatusCode::GONE, "cursor_expired", text)
     }
 
     pub(crate) fn too_large(text: impl Into<String>) -> Self {

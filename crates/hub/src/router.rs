@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::{CompressionLayer, Predicate, predicate::SizeAbove};
 use tower_http::decompression::RequestDecompressionLayer;
 
-use crate::endpoints::{admin, conflicts, health, pull, push, register, snapshot, status};
+use crate::endpoints::{admin, conflicts, health, pull, push, register, rekey, snapshot, status};
 use crate::hub::{Hub, Options};
 use crate::refusal::Refusal;
 
@@ -41,6 +41,7 @@ fn routes() -> Router<Hub> {
     Router::new()
         .route("/health", get(health::health))
         .route("/sync/register", post(register::register))
+        .route("/sync/rekey", post(rekey::rekey))
         .route("/sync/push", post(push::push))
         .route("/sync/pull", post(pull::pull))
         .route("/sync/snapshot", post(snapshot::snapshot))

@@ -1,6 +1,6 @@
 //! The first full sync of real stores, and what an agent costs afterwards when nothing happens.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,8 @@ pub fn measure(report: &mut Report, folder: &Path, quick: bool) -> Result<()> {
     Ok(())
 }
 
-fn unpack(packed: &Path, store: &PathBuf) -> Result<()> {
+/// A packed store, unpacked.
+pub fn unpack(packed: &Path, store: &Path) -> Result<()> {
     run(Command::new("zstd").args(["-q", "-d"]).arg(packed).arg("-o").arg(store))?;
     Connection::open(store)?.pragma_update(None, "journal_mode", "wal").context("the unpacked store cannot be opened")
 }

@@ -2,6 +2,7 @@
 
 mod full_sync;
 mod latency;
+mod locks;
 mod maintenance;
 mod pair;
 mod pos_cost;
@@ -29,7 +30,7 @@ pub struct Options {
     /// Fewer rounds, and not the biggest data
     #[arg(long)]
     quick: bool,
-    /// Only measurements whose name contains this: pos-cost, throughput, latency, full-sync, maintenance
+    /// Only measurements whose name contains this: pos-cost, throughput, latency, locks, maintenance, full-sync
     #[arg(long, value_name = "NAME", default_value = "")]
     only: String,
     /// Write the table into docs/bench.md
@@ -85,6 +86,9 @@ fn measure(report: &mut Report, folder: &Path, options: &Options) -> Result<()> 
     }
     if wanted("latency") {
         latency::measure(report, folder, options.quick)?;
+    }
+    if wanted("locks") {
+        locks::measure(report, folder)?;
     }
     if wanted("maintenance") {
         maintenance::measure(report, folder)?;

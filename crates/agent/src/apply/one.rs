@@ -3,21 +3,24 @@
 use std::collections::HashSet;
 
 use rusqlite::{Connection, ErrorCode};
-use tillsync_core::kept::Kept;
+use tillsync_core::kept::{self, Kept};
 use tillsync_core::key::{entity_id, is_nobody, parse_uuid};
 use tillsync_core::row::Row;
 use tillsync_core::value::Value;
 
-use crate::apply::{Arriving, Outcome, Slice};
+use crate::apply::{Arriving, Outcome, Slice, Unseen};
 use crate::identity::{Identity, Local};
 use crate::state::inbox::Reason;
-use crate::state::outside;
+use crate::state::{outside, shadow};
 use crate::store::schema::{Reference, Table};
-use crate::store::{ids, rows};
+use crate::store::{ids, null_keys, rows};
 
 /// What people are told of a row whose table is set up differently elsewhere.
 const FOREIGN_KEY: &str =
     "its key counts for every register elsewhere and for each one alone here; `tillsync tables` must say the same on all";
+
+/// What people are told of a row whose key several rows have here.
+const SHARED_KEY: &str = "its key holds NULL, and several rows have it here; nothing tells which of them is meant";
 
 impl Slice<'_> {
     pub(super) fn write_row(&self, desk: &Desk<'_>, arriving: &Arriving) -> rusqlite::Result<Outcome> {
@@ -41,10 +44,56 @@ impl Slice<'_> {
         values: &[Value],
         row: Option<&Row>,
     ) -> rusqlite::Result<Outcome> {
-        let (conn, change_id) = (desk.conn, arriving.change.id);
-        if !desk.touched.is_empty() && desk.touched.contains(&(table.number, entity_id(values))) {
+        if null_keys::is_shared(desk.conn, table, values)? {
+            return Ok(Outcome::Held(Reason::Refused, Some(SHARED_KEY.to_owned())));
+        }
+        if self.is_changed_here(desk, table, arriving, values, row)? {
             return Ok(Outcome::Held(Reason::Local, None));
         }
+        self.put_known(desk, table, arriving, values, row)
+    }
+
+    /// Whether the POS has touched the row since the last capture, or, where no trigger tells, changed it since it was last seen: a scan finds
+    /// that. Until it is captured the server's row waits.
+    pub(super) fn is_changed_here(
+        &self,
+        desk: &Desk<'_>,
+        table: &Table,
+        arriving: &Arriving,
+        values: &[Value],
+        row: Option<&Row>,
+    ) -> rusqlite::Result<bool> {
+        if !desk.touched.is_empty() && desk.touched.contains(&(table.number, entity_id(values))) {
+            return Ok(true);
+        }
+        if self.unseen == Unseen::None || !table.direction.pushes() {
+            return Ok(false);
+        }
+        let entity = self.store.entity(&table.name);
+        let kept = shadow::get(desk.identity.state(), entity.number, &arriving.change.key)?;
+        if kept.is_none() && self.unseen == Unseen::Known {
+            return Ok(false);
+        }
+        let Some(here) = rows::read(desk.conn, table, values)?.pop() else {
+            return Ok(row.is_some() && kept.is_some_and(|kept| kept.row().is_some()));
+        };
+        if row.is_some_and(|row| row.same_as(&here)) {
+            return Ok(false);
+        }
+        let wired = desk.identity.to_wire(table, here)?.row;
+        Ok(kept::capture(kept.as_ref(), Some(&wired), &entity.columns).is_some())
+    }
+
+    /// Writes or deletes the row with this key.
+    pub(super) fn put_known(
+        &self,
+        desk: &Desk<'_>,
+        table: &Table,
+        arriving: &Arriving,
+        values: &[Value],
+        row: Option<&Row>,
+    ) -> rusqlite::Result<Outcome> {
+        let (conn, change_id) = (desk.conn, arriving.change.id);
         if arriving.may_meet_unsent
             && let Some(here) = rows::read(conn, table, values)?.pop()
             && !row.is_some_and(|row| row.same_as(&here))

@@ -4,19 +4,19 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use tillsync_core::row::Row;
 use tillsync_core::value::Value;
 
 use crate::agent::{Agent, AgentError, StoreSide};
 use crate::apply::one::{Desk, refused_is_held};
-use crate::apply::{Arriving, INBOX_MAX, JOURNAL_MAX, Outcome, Outcomes, Slice, from_inbox};
+use crate::apply::{Arriving, INBOX_MAX, JOURNAL_MAX, Outcome, Outcomes, Slice, Unseen, from_inbox};
 use crate::identity::{Identity, Local};
 use crate::state::State;
 use crate::state::inbox::{self, Reason};
 use crate::state::marks;
 use crate::store::schema::Table;
-use crate::store::{StoreError, rows};
+use crate::store::{StoreError, null_keys, rows, write};
 
 /// Rows that are tried together when each alone is refused; swaps are of two rows, or of a list that was put in another order.
 const TOGETHER_MAX: usize = 100;
@@ -32,7 +32,7 @@ enum Together {
 impl Agent {
     /// Rows that stand only in each other's way, such as two that swapped a unique value, are taken out and put in together.
     pub(super) fn settle_together(&self, store: &mut StoreSide) -> Result<(), AgentError> {
-        let waiting = inbox::after(self.state().conn(), 0, INBOX_MAX)?.into_iter();
+        let waiting = inbox::after(self.state().conn(), None, INBOX_MAX)?.into_iter();
         let refused = waiting.filter(|entry| entry.reason == Reason::Refused && entry.data.is_some()).take(TOGETHER_MAX);
         let mut arriving = self.sort_arrivals(store, refused.map(from_inbox).collect())?.arriving;
         let captured = marks::get(self.state().conn(), marks::CAPTURED_SEQ)?.unwrap_or(0);
@@ -41,6 +41,7 @@ impl Agent {
             let none = HashMap::new();
             let (kept_out, known) = (RefCell::default(), RefCell::default());
             let recorded = self.recorded()?;
+            let unseen = self.unseen()?;
             let slice = Slice {
                 store,
                 arriving: &arriving,
@@ -53,9 +54,10 @@ impl Agent {
                 held: &none,
                 kept_out: &kept_out,
                 known: &known,
+                unseen,
                 work: Duration::ZERO,
             };
-            let state = store.schema.needs_state().then(|| self.state());
+            let state = (unseen != Unseen::None || store.schema.needs_state()).then(|| self.state());
             let wrote = slice.write_together(&mut conn, state.as_deref().map(State::conn));
             drop(state);
             match wrote.map_err(|error| StoreError::from_sqlite(&self.config.store, error)) {
@@ -77,7 +79,7 @@ impl Agent {
 impl Slice<'_> {
     /// All or nothing: first every row goes out, then every row comes in.
     fn write_together(&self, conn: &mut Connection, state: Option<&Connection>) -> rusqlite::Result<Together> {
-        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let tx = write::begin(conn)?;
         if !self.is_as_left(&tx)? {
             return Ok(Together::CaptureFirst);
         }
@@ -92,6 +94,10 @@ impl Slice<'_> {
             let (Some(table), Some(Local::Known { values, row: Some(row) })) = (table, local) else {
                 return Ok(Together::InTheWay(place));
             };
+            let is_shared = null_keys::is_shared(&tx, table, &values)?;
+            if is_shared || self.is_changed_here(&desk, table, &self.arriving[place], &values, Some(&row))? {
+                return Ok(Together::InTheWay(place));
+            }
             // Columns that did not come along keep their value.
             let mut whole = rows::read(&tx, table, &values)?.pop().unwrap_or_default();
             for (name, value) in row.iter() {
@@ -104,7 +110,7 @@ impl Slice<'_> {
         let mut outcomes = Outcomes::new();
         for (place, (arriving, out)) in self.arriving.iter().zip(&taken_out).enumerate() {
             let alone = Arriving { change: arriving.change.clone(), row: arriving.row.clone(), may_meet_unsent: false };
-            match refused_is_held(self.write_known(&desk, out.table, &alone, &out.values, Some(&out.whole)))? {
+            match refused_is_held(self.put_known(&desk, out.table, &alone, &out.values, Some(&out.whole)))? {
                 Outcome::Held(..) | Outcome::Outside => return Ok(Together::InTheWay(place)),
                 outcome => outcomes.push((place, outcome)),
             }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow, bail};
 use tillsync_core::config::Config;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, AgentError};
 use crate::control::{Answer, Command, ask};
 use crate::credentials::Credentials;
 use crate::remote::Remote;
@@ -68,6 +68,12 @@ impl Context {
     pub fn nudge(&self) {
         let _ = self.ask(&Command::Look);
     }
+}
+
+/// What went wrong and what to do about it, as the last words of a command.
+pub fn explain(error: &AgentError) -> anyhow::Error {
+    let problem = error.problem();
+    anyhow!("{} {}", problem.text, problem.action)
 }
 
 /// An agent from a config.

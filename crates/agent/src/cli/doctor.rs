@@ -8,7 +8,7 @@ use tillsync_core::problem::Severity;
 
 use crate::agent::{Agent, AgentError};
 use crate::claim::Claim;
-use crate::cli::context::Context;
+use crate::cli::context::{Context, explain};
 use crate::cli::say::say;
 use crate::control::{Answer, Command};
 use crate::logs;
@@ -113,14 +113,21 @@ fn check_key(agent: &Agent, report: &mut Report) {
 }
 
 fn check_server(agent: &Agent, report: &mut Report) -> anyhow::Result<()> {
-    let Some((device_id, cursor)) = agent.identity()? else { return Ok(()) };
+    // Without an identity, or with another register's, there is nobody to ask as; why is told elsewhere.
+    let Ok(Some((device_id, cursor))) = agent.identity() else { return Ok(()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let reply = runtime
-        .block_on(agent.remote.pull(&device_id, PullQuery { cursor, exclude_own: true, entities: None, limit: None, wait_ms: 0 }));
+    let reply = runtime.block_on(
+        agent
+            .remote
+            .pull(&device_id, PullQuery { cursor, exclude_own: true, entities: None, limit: None, wait_ms: 0, epoch: None }),
+    );
     match reply {
         PullReply::Page(page, _) => {
             let head = page.head.map_or_else(String::new, |head| format!(", at change {head}"));
             report.say("server", &format!("{} answers{head}", agent.config.server));
+        }
+        PullReply::Expired => {
+            report.say("server", &format!("{} answers; this register fetches everything anew", agent.config.server));
         }
         PullReply::Trouble(trouble) => {
             report.say("server", &format!("{}: {trouble:?}", agent.config.server));
@@ -169,7 +176,7 @@ pub fn verify_against_server(context: &Context, repair: bool, json: bool) -> any
 fn compare_here(context: &Context, repair: bool) -> anyhow::Result<Comparison> {
     let Some(_lock) = context.lock()? else { bail!("another process uses the state folder; try again in a moment") };
     let agent = context.agent()?;
-    agent.claim(Claim::Own)?;
+    agent.claim(Claim::Own).map_err(|error| explain(&error))?;
     while agent.capture()?.more {}
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(agent.reconcile(repair)).map_err(|error| {
@@ -222,7 +229,7 @@ fn print_comparison(comparison: &Comparison, repair: bool) -> anyhow::Result<()>
 fn scan_here(context: &Context, accept_deletes: bool) -> anyhow::Result<Scan> {
     let Some(_lock) = context.lock()? else { bail!("another process uses the state folder; try again in a moment") };
     let agent = context.agent()?;
-    agent.claim(Claim::Own)?;
+    agent.claim(Claim::Own).map_err(|error| explain(&error))?;
     while agent.capture()?.more {}
     Ok(agent.scan(accept_deletes)?)
 }
@@ -230,7 +237,7 @@ fn scan_here(context: &Context, accept_deletes: bool) -> anyhow::Result<Scan> {
 pub fn detach(context: &Context, force: bool) -> anyhow::Result<ExitCode> {
     let Some(_lock) = context.lock()? else { bail!("an agent is running; stop it first") };
     let agent = context.agent()?;
-    agent.claim(Claim::Own)?;
+    agent.claim(Claim::Own).map_err(|error| explain(&error))?;
     while agent.capture()?.more {}
     let counts = outbox::counts(agent.state().conn())?;
     let unsent = counts.pending + counts.parked + counts.conflicts;

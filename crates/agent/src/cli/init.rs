@@ -3,16 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use tillsync_core::config::{Config, Credentials, Role, Table, TableChange, edit_table, merge_into};
-use tillsync_core::wire::hub::RegisterRequest;
 use uuid::Uuid;
 
+use crate::adopt;
 use crate::agent::Agent;
 use crate::claim::Claim;
-use crate::cli::context::{Lock, default_config_path, default_state_dir, open_agent};
+use crate::cli::context::{Lock, default_config_path, default_state_dir, explain, open_agent};
+use crate::cli::propose::Proposed;
 use crate::cli::say::say;
 use crate::cli::{CredentialsArg, InitArgs, ProtocolArg, RoleArg, propose, tables};
+use crate::machine::Standing;
 use crate::remote::RegisterReply;
 use crate::state::marks;
 use crate::store::{open, schema, settings};
@@ -26,10 +28,11 @@ pub fn init(path: Option<PathBuf>, args: &InitArgs) -> anyhow::Result<ExitCode> 
     };
     let agent = open_agent(&config)?;
     refuse_another_store(&agent)?;
+    let has_parted = settle_machine(&agent, args)?;
     agent.claim(if args.take_over { Claim::Any } else { Claim::Copies }).map_err(|error| explain(&error))?;
     write_config(&path, &config)?;
     say!("config     {}", path.display())?;
-    register(&agent, args.enroll_token.as_deref())?;
+    register(&agent, args.enroll_token.as_deref().filter(|_| !has_parted))?;
     let agent = propose_keys(&path, args, agent)?;
     agent.set_up().map_err(|error| explain(&error))?;
     let store = agent.store();
@@ -41,9 +44,26 @@ pub fn init(path: Option<PathBuf>, args: &InitArgs) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-fn explain(error: &crate::agent::AgentError) -> anyhow::Error {
-    let problem = error.problem();
-    anyhow::anyhow!("{} {}", problem.text, problem.action)
+/// A copy of a register on another machine takes that one's place, or becomes a register of its own. Says whether it did the latter.
+fn settle_machine(agent: &Agent, args: &InitArgs) -> anyhow::Result<bool> {
+    if agent.copied().map_err(|error| explain(&error))?.is_none() {
+        return Ok(false);
+    }
+    if args.replace {
+        agent.replace_machine()?;
+        say!("machine    this one takes the other one's place")?;
+        return Ok(false);
+    }
+    match runtime()?.block_on(agent.part(args.enroll_token.as_deref())).map_err(|error| explain(&error))? {
+        Standing::Own => say!("machine    this was a copy of another register; it is one of its own now")?,
+        Standing::Copy(problem) => bail!("{} {}", problem.text, problem.action),
+        Standing::Unknown(trouble) => bail!("{}", explain_trouble(&agent.config.server, &trouble)),
+    }
+    Ok(true)
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 /// What nobody has said about keys is proposed and written into the config, once: before the store is set up for the first time.
@@ -56,12 +76,14 @@ fn propose_keys(path: &Path, args: &InitArgs, agent: Agent) -> anyhow::Result<Ag
     let named: Vec<&str> = args.key.iter().map(|(table, _)| table.as_str()).collect();
     let proposals = propose::propose(&agent, &named, others).map_err(|error| explain(&error))?;
     let mut text = std::fs::read_to_string(path)?;
-    for (table, change) in &proposals {
+    for Proposed { table, change, .. } in &proposals {
         text = edit_table(&text, table, change)?;
         let (key, reason) = (change.key.unwrap_or_default(), change.remark.as_deref().unwrap_or_default());
         say!("key        {table}: {}, {}", key.as_str(), reason.strip_prefix(&format!("{table}: ")).unwrap_or(reason))?;
     }
     tables::write_file(path, &text)?;
+    let by_schema_alone = proposals.into_iter().filter(|proposed| proposed.by_schema_alone).map(|proposed| proposed.table);
+    adopt::set_undecided(agent.state().conn(), &by_schema_alone.collect::<Vec<_>>())?;
     let Config { include_tables, exclude_tables, tables, .. } = Config::parse(&text)?;
     let config = Config { include_tables, exclude_tables, tables, ..agent.config.clone() };
     drop(agent);
@@ -70,7 +92,6 @@ fn propose_keys(path: &Path, args: &InitArgs, agent: Agent) -> anyhow::Result<Ag
 
 /// A config that is there already is kept; arguments change what they name.
 fn make_config(path: &Path, args: &InitArgs) -> anyhow::Result<Config> {
-    let store = std::path::absolute(&args.store)?;
     let state_dir = match &args.state_dir {
         Some(folder) => std::path::absolute(folder)?,
         None => default_state_dir()?,
@@ -84,7 +105,13 @@ fn make_config(path: &Path, args: &InitArgs) -> anyhow::Result<Config> {
     };
     let known_name = known.as_ref().map(|config| config.name.clone());
     let name = args.name.clone().or(known_name).unwrap_or_else(machine_name);
-    let mut config = Config::new(store, &args.server, &name, state_dir)?;
+    let missing = |what| anyhow!("there is no config at {} yet; give {what}", path.display());
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let known_store = known.as_ref().map(|config| folder.join(&config.store));
+    let store = args.store.clone().or(known_store).ok_or_else(|| missing("--store"))?;
+    let known_server = known.as_ref().map(|config| config.server.clone());
+    let server = args.server.clone().or(known_server).ok_or_else(|| missing("--server"))?;
+    let mut config = Config::new(std::path::absolute(store)?, &server, &name, state_dir)?;
     if let Some(known) = known {
         let state_dir = if args.state_dir.is_some() { config.state_dir } else { known.state_dir.clone() };
         config = Config { store: config.store, server: config.server, name: config.name, state_dir, ..known };
@@ -212,18 +239,7 @@ fn register(agent: &Agent, token: Option<&str>) -> anyhow::Result<()> {
         return Ok(());
     }
     agent.remote.credentials().probe().map_err(anyhow::Error::msg)?;
-    let request = RegisterRequest {
-        name: agent.config.name.clone(),
-        kind: "desktop".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        platform: platform().to_owned(),
-        metadata: Some(serde_json::json!({ "role": agent.config.role })),
-        enroll_token: token.map(str::to_owned),
-        registration_id: Some(registration),
-        role: Some(agent.config.role),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    match runtime.block_on(agent.remote.register(&request)) {
+    match runtime()?.block_on(agent.ask_to_enrol(token, registration)) {
         RegisterReply::Registered { device_id, key, heard } => {
             agent.remote.credentials().write(&device_id, &key).map_err(anyhow::Error::msg)?;
             agent.enrolled(&device_id)?;
@@ -254,15 +270,5 @@ fn explain_trouble(server: &str, trouble: &tillsync_core::sync::Trouble) -> Stri
         }
         Trouble::Unauthorized(why) | Trouble::KeyMissing(why) => format!("{server} refuses this register: {why}"),
         Trouble::Suspended => format!("{server} has suspended this register; ask its administrator"),
-    }
-}
-
-/// The platform's name as the cloud sync API writes it.
-fn platform() -> &'static str {
-    match std::env::consts::OS {
-        "windows" => "Windows",
-        "macos" => "macOS",
-        "linux" => "Linux",
-        other => other,
     }
 }

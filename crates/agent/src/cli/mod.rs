@@ -9,6 +9,7 @@ mod doctor;
 mod init;
 mod outbox;
 mod propose;
+mod rekey;
 mod run;
 mod say;
 mod show;
@@ -84,6 +85,8 @@ enum Command {
     },
     /// Check everything and say what to do
     Doctor,
+    /// Replace this register's API key; the one so far works for a while longer
+    Rekey,
     /// Remove every trace of Tillsync from the store
     Detach {
         /// Also when changes are unsent
@@ -103,12 +106,12 @@ enum Command {
 
 #[derive(Args)]
 struct InitArgs {
-    /// The POS's SQLite file
+    /// The POS's SQLite file [default: what the config says]
     #[arg(long, value_name = "PATH")]
-    store: PathBuf,
-    /// The server's address
+    store: Option<PathBuf>,
+    /// The server's address [default: what the config says]
     #[arg(long, value_name = "URL")]
-    server: String,
+    server: Option<String>,
     /// The server's protocol
     #[arg(long, value_enum, default_value_t = ProtocolArg::Hub)]
     protocol: ProtocolArg,
@@ -136,6 +139,9 @@ struct InitArgs {
     /// Take over a store whose other agent is gone for good
     #[arg(long)]
     take_over: bool,
+    /// Stay the same register on this machine; the one before is gone for good
+    #[arg(long)]
+    replace: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -356,6 +362,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Verify { against_server: true, repair, json, .. } => doctor::verify_against_server(&context, repair, json),
         Command::Verify { accept_deletes, .. } => doctor::verify(&context, accept_deletes),
         Command::Doctor => doctor::doctor(&context),
+        Command::Rekey => rekey::rekey(&context),
         Command::Detach { force } => doctor::detach(&context, force),
         Command::Logs { lines, path } => show::logs(&context, lines, path),
     }

@@ -39,7 +39,7 @@ pub fn list(context: &Context, parked: bool, json: bool) -> anyhow::Result<ExitC
         entries.extend(outbox::sendable(state.conn(), 0, LIST_MAX)?);
         entries.sort_by_key(|entry| entry.id);
     }
-    let held = inbox::after(state.conn(), 0, LIST_MAX as usize)?;
+    let held = inbox::after(state.conn(), None, LIST_MAX as usize)?;
     let mut lines: Vec<Line<'_>> = entries.iter().map(line).collect();
     lines.extend(held.iter().filter(|entry| entry.reason != inbox::Reason::Local).map(incoming_line));
     if json {

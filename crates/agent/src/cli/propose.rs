@@ -1,10 +1,13 @@
 //! What `init` proposes for the keys of tables that nobody has said anything about: the facts for `core::proposal`.
 
 use rusqlite::Connection;
-use tillsync_core::config::{Config, Key, TableChange};
-use tillsync_core::proposal::{Facts, KeyColumn, propose as judge, referred_table};
+use tillsync_core::config::{Config, Key, TableChange, edit_table};
+use tillsync_core::proposal::{Facts, KeyColumn, as_sent, propose as judge, referred_table};
 
+use crate::adopt;
 use crate::agent::{Agent, AgentError};
+use crate::cli::context::Context;
+use crate::cli::tables;
 use crate::remote::{PullQuery, PullReply};
 use crate::state::marks;
 use crate::store::rows::value_at;
@@ -20,8 +23,18 @@ const SAMPLE: usize = 10;
 /// Pages asked for until the server shows a row of a table: it looks through 50,000 changes for each.
 const PAGES_MAX: usize = 20;
 
-/// The settings to write, by table; parents before children. `others` is what to take instead of judging.
-pub fn propose(agent: &Agent, named: &[&str], others: Option<Key>) -> Result<Vec<(String, TableChange)>, AgentError> {
+/// What is proposed for a table.
+pub struct Proposed {
+    /// The table.
+    pub table: String,
+    /// The settings to write.
+    pub change: TableChange,
+    /// Only the schema spoke: there is no row yet, neither here nor at the server.
+    pub by_schema_alone: bool,
+}
+
+/// Proposes, parents before children. `others` is what to take instead of judging.
+pub fn propose(agent: &Agent, named: &[&str], others: Option<Key>) -> Result<Vec<Proposed>, AgentError> {
     let conn = open::reader(&agent.config.store)?;
     let wrap = |error| agent.store_error(error);
     let schema = schema::read(&conn, &agent.config).map_err(wrap)?;
@@ -37,20 +50,60 @@ pub fn propose(agent: &Agent, named: &[&str], others: Option<Key>) -> Result<Vec
             continue;
         }
         let references = references(&schema, table, &config);
-        let (key, reason) = match others {
-            Some(key) => (key, "as it was said for all".to_owned()),
+        let (key, reason, by_schema_alone) = match others {
+            Some(key) => (key, "as it was said for all".to_owned(), false),
             None => {
                 let mut facts = facts(&conn, &schema, table, &config, &references).map_err(wrap)?;
                 facts.sent = device_id.as_deref().and_then(|id| sent_by_others(agent, id, &table.entity));
                 let proposal = judge(&facts);
-                (proposal.key, proposal.reason)
+                (proposal.key, proposal.reason, facts.rows == 0 && facts.sent.is_none())
             }
         };
         config.tables.entry(table.name.clone()).or_default().key = key;
         let remark = Some(format!("{}: {reason}", table.name));
-        proposals.push((table.name.clone(), TableChange { key: Some(key), references, remark, ..TableChange::default() }));
+        let change = TableChange { key: Some(key), references, remark, ..TableChange::default() };
+        proposals.push(Proposed { table: table.name.clone(), change, by_schema_alone });
     }
     Ok(proposals)
+}
+
+/// Lets the config follow what other registers have in tables that are empty here. Gives back whether it changed.
+pub fn adopt(context: &Context) -> anyhow::Result<bool> {
+    let agent = context.agent()?;
+    let seen = adopt::seen(agent.state().conn())?;
+    let mut undecided = adopt::undecided(agent.state().conn())?;
+    if seen.is_empty() {
+        return Ok(false);
+    }
+    let conn = open::reader(&agent.config.store)?;
+    let schema = schema::read(&conn, &agent.config)?;
+    let before = std::fs::read_to_string(&context.path)?;
+    let (mut text, mut config) = (before.clone(), agent.config.clone());
+    for table in in_order(&schema).into_iter().filter(|table| seen.contains_key(&table.name)) {
+        undecided.retain(|name| *name != table.name);
+        if !agent.is_untouched(table).map_err(|error| anyhow::anyhow!(error.problem().text))? {
+            continue;
+        }
+        let proposal = as_sent(&seen[&table.name]);
+        let remark = Some(format!("{}: {}", table.name, proposal.reason));
+        let change = TableChange { key: Some(proposal.key), remark, ..TableChange::default() };
+        text = edit_table(&text, &table.name, &change)?;
+        config.tables.entry(table.name.clone()).or_default().key = proposal.key;
+        tracing::info!(table = table.name, key = proposal.key.as_str(), "the table's keys follow those of other registers");
+    }
+    for table in &schema.tables {
+        let references = references(&schema, table, &config);
+        let known = &config.table(&table.name).references;
+        let new: Vec<_> = references.into_iter().filter(|(column, _)| !known.contains_key(column)).collect();
+        if !new.is_empty() {
+            text = edit_table(&text, &table.name, &TableChange { references: new, ..TableChange::default() })?;
+        }
+    }
+    let written = if text == before { Ok(()) } else { tables::write_file(&context.path, &text) };
+    // A config that cannot be written stays as it is: then the rows wait, and their reason says what to do.
+    adopt::set_undecided(agent.state().conn(), &undecided)?;
+    marks::clear(agent.state().conn(), marks::OTHER_KEYS)?;
+    written.map(|()| text != before)
 }
 
 fn is_register(config: &Config, table: &str) -> bool {
@@ -144,7 +197,14 @@ fn sent_by_others(agent: &Agent, device_id: &str, entity: &str) -> Option<String
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let mut cursor = 0;
     for _ in 0..PAGES_MAX {
-        let query = PullQuery { cursor, exclude_own: false, entities: Some(vec![entity.to_owned()]), limit: Some(1), wait_ms: 0 };
+        let query = PullQuery {
+            cursor,
+            exclude_own: false,
+            entities: Some(vec![entity.to_owned()]),
+            limit: Some(1),
+            wait_ms: 0,
+            epoch: None,
+        };
         match runtime.block_on(agent.remote.pull(device_id, query)) {
             PullReply::Page(page, _) => {
                 if let Some(change) = page.changes.into_iter().find(|change| change.entity == entity) {
@@ -155,7 +215,7 @@ fn sent_by_others(agent: &Agent, device_id: &str, entity: &str) -> Option<String
                 }
                 cursor = page.cursor;
             }
-            PullReply::Trouble(_) => return None,
+            PullReply::Expired | PullReply::Trouble(_) => return None,
         }
     }
     None

@@ -10,15 +10,20 @@ use tokio::sync::mpsc;
 
 use crate::agent::Agent;
 use crate::claim::Claim;
-use crate::cli::context::Context;
+use crate::cli::context::{Context, explain};
+use crate::cli::propose;
 use crate::clock::now_ms;
 use crate::control::{self, Answer, Command};
+use crate::machine::Standing;
 use crate::runtime::{End, Request, Runtime};
 use crate::state::marks;
 use crate::{logs, watch};
 
 /// When the loop has ended, work on store and state that is still under way gets this long.
 const LAST_EFFECTS: Duration = Duration::from_secs(10);
+
+/// A copy that cannot reach the server asks it again this often.
+const PART_AGAIN: Duration = Duration::from_secs(5);
 
 /// Requests that wait for the loop; more wait at the sender.
 pub const REQUESTS_MAX: usize = 16;
@@ -29,8 +34,14 @@ pub fn run(context: &Context) -> anyhow::Result<ExitCode> {
     };
     let _logs = logs::start(&context.config.state_dir, true)?;
     let mut newer = None;
-    while let End::Reload = live(newer.as_ref().unwrap_or(context))? {
-        newer = reload(newer.as_ref().unwrap_or(context)).or(newer);
+    loop {
+        let now = newer.as_ref().unwrap_or(context);
+        match live(now)? {
+            End::Stopped => break,
+            End::Reload => {}
+            End::OtherKeys => follow_other_keys(now),
+        }
+        newer = reload(now).or(newer);
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -39,21 +50,45 @@ pub fn run(context: &Context) -> anyhow::Result<ExitCode> {
 /// One life of the agent, with one config.
 fn live(context: &Context) -> anyhow::Result<End> {
     let agent = context.agent()?;
-    agent.claim(Claim::Own).map_err(|error| {
-        let problem = error.problem();
-        anyhow::anyhow!("{} {}", problem.text, problem.action)
-    })?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), store = %context.config.store.display(), server = context.config.server, "started");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(8)
         .enable_all()
         .build()
         .context("the runtime cannot start")?;
+    runtime.block_on(settle_machine(&agent))?;
+    agent.claim(Claim::Own).map_err(|error| explain(&error))?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), store = %context.config.store.display(), server = context.config.server, "started");
     let end = runtime.block_on(serve(Arc::new(agent)));
     // Whatever is still under way ends here: the next life must be the only one at store and state.
     runtime.shutdown_timeout(LAST_EFFECTS);
     end
+}
+
+/// A copy of a register on another machine becomes one of its own before it looks at the store.
+async fn settle_machine(agent: &Agent) -> anyhow::Result<()> {
+    loop {
+        match agent.part(enroll_token().as_deref()).await.map_err(|error| explain(&error))? {
+            Standing::Own => return Ok(()),
+            Standing::Copy(problem) => bail!("{} {}", problem.text, problem.action),
+            Standing::Unknown(trouble) => {
+                tracing::warn!(?trouble, "this is a copy of another register, and the server is not reached");
+            }
+        }
+        tokio::time::sleep(PART_AGAIN).await;
+    }
+}
+
+/// Permission to register that the environment gives.
+pub fn enroll_token() -> Option<String> {
+    std::env::var("TILLSYNC_ENROLL_TOKEN").ok().filter(|token| !token.is_empty())
+}
+
+/// Lets the config follow what other registers have. Where that fails the agent goes on, and the rows wait with a reason.
+pub fn follow_other_keys(context: &Context) {
+    if let Err(error) = propose::adopt(context) {
+        tracing::warn!(error = %format!("{error:#}"), "the config cannot follow the keys that other registers have");
+    }
 }
 
 /// The config as it is now; `None` when the agent cannot go on with it.

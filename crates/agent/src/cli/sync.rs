@@ -3,21 +3,21 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
-use tillsync_core::problem::Problem;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::agent::Agent;
 use crate::claim::Claim;
-use crate::cli::context::Context;
-use crate::cli::run::REQUESTS_MAX;
+use crate::cli::context::{Context, explain};
+use crate::cli::run::{REQUESTS_MAX, enroll_token, follow_other_keys};
 use crate::cli::say::{complain, say};
 use crate::control::{Answer, Command, Ended};
 use crate::logs;
-use crate::runtime::{Request, Runtime};
+use crate::machine::Standing;
+use crate::runtime::{End, Outcome, Request, Runtime};
 use crate::status::Status;
 
 const UNREACHABLE: u8 = 2;
@@ -32,13 +32,21 @@ pub fn sync(context: &Context, timeout_s: u64) -> anyhow::Result<ExitCode> {
     let (ended, status) = match context.lock()? {
         None => by_the_running_agent(context, timeout_ms)?,
         Some(_lock) => {
-            let agent = Arc::new(context.agent()?);
-            agent.claim(Claim::Own).map_err(|error| anyhow::anyhow!("{} {}", error.problem().text, error.problem().action))?;
             let _logs = logs::start(&context.config.state_dir, false)?;
-            (here(&agent, Duration::from_millis(timeout_ms))?, agent.status(true)?)
+            by_this_process(context, Duration::from_millis(timeout_ms))?
         }
     };
     report(&ended, &status)
+}
+
+/// A copy of a register on another machine becomes one of its own first; how it ends when it cannot.
+fn settle_machine(agent: &Agent) -> anyhow::Result<Option<Ended>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(match runtime.block_on(agent.part(enroll_token().as_deref()))? {
+        Standing::Own => None,
+        Standing::Copy(problem) => Some(Ended::Failed(problem)),
+        Standing::Unknown(trouble) => Some(Ended::from(Outcome::Trouble(trouble))),
+    })
 }
 
 fn by_the_running_agent(context: &Context, timeout_ms: u64) -> anyhow::Result<(Ended, Status)> {
@@ -48,7 +56,26 @@ fn by_the_running_agent(context: &Context, timeout_ms: u64) -> anyhow::Result<(E
     Ok((ended, context.agent()?.status(true)?))
 }
 
-fn here(agent: &Arc<Agent>, timeout: Duration) -> anyhow::Result<Ended> {
+fn by_this_process(context: &Context, timeout: Duration) -> anyhow::Result<(Ended, Status)> {
+    let begun = Instant::now();
+    let mut newer = None;
+    loop {
+        let now = newer.as_ref().unwrap_or(context);
+        let agent = Arc::new(now.agent()?);
+        if let Some(ended) = settle_machine(&agent)? {
+            return Ok((ended, agent.status(true)?));
+        }
+        agent.claim(Claim::Own).map_err(|error| explain(&error))?;
+        if let Some(ended) = here(&agent, timeout.saturating_sub(begun.elapsed()))? {
+            return Ok((ended, agent.status(true)?));
+        }
+        follow_other_keys(now);
+        newer = Some(Context::load(Some(context.path.clone()))?);
+    }
+}
+
+/// How it ended; `None` when the config is to follow other registers first.
+fn here(agent: &Arc<Agent>, timeout: Duration) -> anyhow::Result<Option<Ended>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(8).enable_all().build()?;
     runtime.block_on(async {
         let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
@@ -60,8 +87,12 @@ fn here(agent: &Arc<Agent>, timeout: Duration) -> anyhow::Result<Ended> {
         let ended = ended.await;
         progress.abort();
         drop(requests);
-        running.await??;
-        Ok(ended.map_or_else(|_| Ended::Unreachable("it was stopped".to_owned()), Ended::from))
+        let end = running.await??;
+        Ok(match ended {
+            Ok(outcome) => Some(Ended::from(outcome)),
+            Err(_) if end == End::OtherKeys => None,
+            Err(_) => Some(Ended::Unreachable("it was stopped".to_owned())),
+        })
     })
 }
 
@@ -98,9 +129,9 @@ fn report(ended: &Ended, status: &Status) -> anyhow::Result<ExitCode> {
             say!("{stuck} waiting for a person; see {see}")?;
             Ok(ExitCode::from(NEEDS_A_PERSON))
         }
-        Ended::Settled => match status.problems.iter().find(|problem| problem.code == Problem::ROWS_VANISHED) {
-            Some(vanished) => {
-                say!("{} {}", vanished.text, vanished.action)?;
+        Ended::Settled => match status.problems.iter().find(|problem| problem.needs_a_person()) {
+            Some(problem) => {
+                say!("{} {}", problem.text, problem.action)?;
                 Ok(ExitCode::from(NEEDS_A_PERSON))
             }
             None => {

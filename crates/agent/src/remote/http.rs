@@ -16,6 +16,8 @@ const EXCERPT_CHARS: usize = 80;
 pub enum Refusal {
     /// The server refuses this request for its content or size.
     Request(String),
+    /// The cursor is from before what the server still knows of deletes.
+    Expired(String),
     /// Nothing is wrong with the request.
     Trouble(Trouble),
 }
@@ -32,6 +34,7 @@ pub fn understand(response: Result<Response, NoAnswer>) -> Result<Vec<u8>, Refus
         401 if json => Refusal::Trouble(Trouble::Unauthorized(text)),
         403 if json && code == "suspended" => Refusal::Trouble(Trouble::Suspended),
         403 if json => Refusal::Trouble(Trouble::Unauthorized(text)),
+        410 if json && code == "cursor_expired" => Refusal::Expired(text),
         400 | 409 | 413 | 422 if json => Refusal::Request(text),
         // A proxy in between may refuse a large body in its own words.
         413 => Refusal::Request("the request is too large".to_owned()),
@@ -52,6 +55,12 @@ pub fn refused_here(response: &Response) -> Option<String> {
         (403, Some("not_allowed")) | (404, Some("not_found")) => Some(error.error),
         _ => None,
     }
+}
+
+/// Whether the key was the register's and is not good any more.
+pub fn is_expired_key(response: &Response) -> bool {
+    let code = || serde_json::from_slice::<ErrorResponse>(&response.body).ok()?.code;
+    response.status == 401 && code().as_deref() == Some("key_expired")
 }
 
 fn excerpt(body: &[u8]) -> String {
@@ -79,6 +88,8 @@ mod tests {
         check(401, r#"{"error":"wrong key"}"#, "Unauthorized(\"wrong key\")");
         check(401, "<html>", "NotTheServer");
         check(403, r#"{"error":"no","code":"suspended"}"#, "Suspended");
+        check(410, r#"{"error":"too old","code":"cursor_expired"}"#, "Expired(\"too old\")");
+        check(410, "<html>", "NotTheServer");
         check(404, r#"{"error":"no"}"#, "NotTheServer");
         check(413, "<html>", "Request");
         check(400, r#"{"error":"bad"}"#, "Request(\"bad\")");

@@ -7,9 +7,9 @@ use serde_json::value::RawValue;
 use tillsync_core::change::Verdict;
 use tillsync_core::wire::hub::{
     ConflictsResponse, PULL_LIMIT_MAX, PullRequest, PullResponse, PushChange, PushError, PushRequest, PushResponse, PushResult,
-    RegisterRequest, RegisterResponse, ResolveRequest, ResolveResponse,
+    RegisterRequest, RegisterResponse, RekeyRequest, ResolveRequest, ResolveResponse,
 };
-use tillsync_core::wire::snapshot::{DigestRequest, SnapshotRequest};
+use tillsync_core::wire::snapshot::{DigestRequest, SnapshotRequest, SnapshotResponse};
 
 use crate::clock::Heard;
 use crate::credentials::Key;
@@ -45,6 +45,8 @@ pub fn encode_push(context: PushContext, batch: &[Outgoing]) -> Request {
         base_version: change.base_version,
         updated_fields: change.updated_fields.clone(),
         base: change.before.clone().and_then(|json| RawValue::from_string(json).ok()),
+        renamed: change.renamed.clone(),
+        restored: change.restored,
     });
     let request = PushRequest {
         device_id: None,
@@ -52,7 +54,8 @@ pub fn encode_push(context: PushContext, batch: &[Outgoing]) -> Request {
         cursor_id: context.cursor,
         changes: changes.collect(),
         policies: context.policies,
-        sent_at: Some(context.sent_at_ms),
+        sent_at: context.sent_at_ms,
+        restored_up_to: context.restored_up_to,
     };
     Request::new("/sync/push", serde_json::to_vec(&request).expect("a push encodes"))
 }
@@ -67,6 +70,10 @@ pub fn decode_push(body: &[u8], batch: &[Outgoing]) -> Result<(Vec<Answer>, i64)
     let mut results: HashMap<i64, PushResult> = response.results.into_iter().map(|result| (result.id, result)).collect();
     let errors: HashMap<i64, PushError> = response.errors.into_iter().map(|error| (error.change_id, error)).collect();
     let judged_by_error = results.is_empty();
+    let (stored, refused) = (response.synced_count as usize, errors.len());
+    if judged_by_error && stored + refused < batch.len() {
+        return Err(format!("it stored {stored} of {} changes and does not say which", batch.len()));
+    }
     let answers = (1..=batch.len() as i64).map(|id| match (results.remove(&id), errors.get(&id)) {
         (Some(result), _) => Answer {
             verdict: Some(result.status),
@@ -92,6 +99,7 @@ pub fn encode_pull(query: &PullQuery) -> Request {
         exclude_own: query.exclude_own,
         entity_types: query.entities.clone(),
         wait_ms: (query.wait_ms > 0).then_some(query.wait_ms),
+        epoch: query.epoch.clone(),
     };
     let mut request = Request::new("/sync/pull", serde_json::to_vec(&request).expect("a pull encodes"));
     request.wait = Duration::from_millis(query.wait_ms);
@@ -124,6 +132,9 @@ pub fn decode_pull(body: &[u8], asked_from: i64) -> Result<(PulledPage, i64), St
         cursor,
         head: response.head_cursor_id,
         epoch: response.epoch,
+        pruned_through: response.pruned_through.unwrap_or(0),
+        key_renew_at: response.key_renew_at,
+        forked_at: response.forked_at,
     };
     Ok((page, response.server_timestamp))
 }
@@ -160,6 +171,35 @@ pub fn encode_digest(entity_type: Option<&str>, buckets: Option<&[u32]>) -> Requ
     Request::new("/sync/digest", serde_json::to_vec(&request).expect("a digest request encodes"))
 }
 
+/// `POST /sync/rekey`.
+pub fn encode_rekey(new_key_hash: &str) -> Request {
+    let request = RekeyRequest { device_id: None, api_key: None, new_key_hash: new_key_hash.to_owned() };
+    Request::new("/sync/rekey", serde_json::to_vec(&request).expect("a wish for a key encodes"))
+}
+
+/// `POST /sync/snapshot` for the rows above a version.
+pub fn encode_snapshot(entity_type: &str, after: Option<i64>) -> Request {
+    let request = SnapshotRequest { entity_type: entity_type.to_owned(), after_version: after, ..SnapshotRequest::default() };
+    Request::new("/sync/snapshot", serde_json::to_vec(&request).expect("a snapshot request encodes"))
+}
+
+/// A page of rows. One that does not move on would fetch for ever, and one that is empty but not the last would leave rows out.
+pub fn decode_snapshot(body: &[u8], after: Option<i64>) -> Result<SnapshotResponse, String> {
+    let response: SnapshotResponse =
+        serde_json::from_slice(body).map_err(|error| format!("the answer to a request for rows is damaged: {error}"))?;
+    if !response.success {
+        return Err("the answer to a request for rows says neither yes nor why not".to_owned());
+    }
+    let versions = after.into_iter().chain(response.rows.iter().map(|row| row.version));
+    if !versions.is_sorted_by(|a, b| a < b) {
+        return Err("the rows of a snapshot are out of order".to_owned());
+    }
+    if response.has_more && response.rows.is_empty() {
+        return Err("a page of a snapshot is empty and not the last".to_owned());
+    }
+    Ok(response)
+}
+
 /// `POST /sync/snapshot` for some rows.
 pub fn encode_rows(entity_type: &str, ids: &[String]) -> Request {
     let request =
@@ -184,7 +224,9 @@ mod tests {
             data: "{}".into(),
             updated_fields: None,
             before: None,
+            renamed: std::collections::BTreeMap::new(),
             base_version: None,
+            restored: None,
             at_ms: 0,
         };
         vec![change; size]
@@ -202,6 +244,8 @@ mod tests {
         assert_eq!(verdicts(&results, 3), [Some(Verdict::Applied), Some(Verdict::Rejected), None]);
         let original = format!(r#"{head},"errors":[{{"changeId":2,"error":"x"}}]}}"#);
         assert_eq!(verdicts(&original, 2), [Some(Verdict::Applied), Some(Verdict::Rejected)]);
+        // Nobody knows which of three.
+        assert!(decode_push(original.as_bytes(), &batch(3)).unwrap_err().contains("1 of 3"));
     }
 
     #[test]
@@ -213,5 +257,20 @@ mod tests {
         assert_eq!((page(9).more, page(9).cursor), (true, 9));
         assert_eq!((page(5).more, page(5).cursor), (false, 5));
         assert_eq!((page(2).more, page(2).cursor), (false, 5));
+    }
+
+    #[test]
+    fn pages_of_a_snapshot_rise_by_version() {
+        let page = |versions: &[i64]| {
+            let rows: Vec<String> = versions.iter().map(|version| format!(r#"{{"entityId":"x","version":{version}}}"#)).collect();
+            let rows = rows.join(",");
+            let at = r#""epoch":"e","headCursorId":9,"serverTimestamp":1"#;
+            let body = format!(r#"{{"success":true,"rows":[{rows}],"hasMore":true,{at}}}"#);
+            decode_snapshot(body.as_bytes(), Some(3)).map(|page| page.rows.len())
+        };
+        assert_eq!(page(&[4, 7]), Ok(2));
+        for wrong in [&[7, 4][..], &[4, 4], &[3, 4], &[]] {
+            assert!(page(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

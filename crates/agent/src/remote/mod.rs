@@ -5,6 +5,7 @@ pub mod http;
 pub mod hub;
 pub mod transport;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tillsync_core::change::{Operation, Verdict};
 use tillsync_core::policy::Policies;
 use tillsync_core::sync::Trouble;
-use tillsync_core::wire::hub::{Conflict, ConflictsResponse, ResolveRequest, ResolveResponse};
+use tillsync_core::wire::hub::{Conflict, ConflictsResponse, RekeyResponse, ResolveRequest, ResolveResponse};
 use tillsync_core::wire::snapshot::{DigestResponse, SnapshotResponse};
 use uuid::Uuid;
 
@@ -40,8 +41,12 @@ pub struct Outgoing {
     pub updated_fields: Option<Vec<String>>,
     /// Columns as they were before an update, as JSON, where their rule merges from there.
     pub before: Option<String>,
+    /// Columns under a new name, and the name before.
+    pub renamed: BTreeMap<String, String>,
     /// The row's version on the server that the change is based on.
     pub base_version: Option<i64>,
+    /// The row's version on the server before it was restored from a backup, when it has lost that.
+    pub restored: Option<i64>,
     /// When it was captured, Unix milliseconds.
     pub at_ms: i64,
 }
@@ -53,8 +58,13 @@ pub struct PushContext {
     pub cursor: i64,
     /// How the entities of its changes are merged.
     pub policies: Policies,
-    /// What the register takes for the server's clock, Unix milliseconds.
-    pub sent_at_ms: i64,
+    /// What the register takes for the server's clock, Unix milliseconds; `None` where the times of the changes are by the server's clock
+    /// and the register's own is but a guess.
+    pub sent_at_ms: Option<i64>,
+    /// The store was restored and has pulled what it had lost up to this change id; see [`PushRequest::restored_up_to`].
+    ///
+    /// [`PushRequest::restored_up_to`]: tillsync_core::wire::hub::PushRequest::restored_up_to
+    pub restored_up_to: Option<i64>,
 }
 
 /// What the server said about one change.
@@ -129,6 +139,12 @@ pub struct PulledPage {
     pub head: Option<i64>,
     /// The server's epoch, if it has one.
     pub epoch: Option<String>,
+    /// Up to this change id the server may have forgotten deletes.
+    pub pruned_through: i64,
+    /// From when on the key should be replaced, Unix milliseconds.
+    pub key_renew_at: Option<i64>,
+    /// The server left the epoch that the query named: up to here nothing has changed, and what came after it is lost there.
+    pub forked_at: Option<i64>,
 }
 
 /// How a pull went.
@@ -136,6 +152,30 @@ pub struct PulledPage {
 pub enum PullReply {
     /// A page; and the server's clock.
     Page(PulledPage, Heard),
+    /// The cursor is from before what the server still knows of deletes.
+    Expired,
+    /// The request did not do its work.
+    Trouble(Trouble),
+}
+
+/// How fetching rows went.
+#[derive(Debug)]
+pub enum SnapshotReply {
+    /// A page; and the server's clock.
+    Page(SnapshotResponse, Heard),
+    /// The server gives no such rows.
+    Refused(String),
+    /// The request did not do its work.
+    Trouble(Trouble),
+}
+
+/// How replacing the key went.
+#[derive(Debug)]
+pub enum RekeyReply {
+    /// The server knows the new one.
+    Done(RekeyResponse),
+    /// The server does not do that.
+    Refused(String),
     /// The request did not do its work.
     Trouble(Trouble),
 }
@@ -153,6 +193,8 @@ pub struct PullQuery {
     pub limit: Option<u32>,
     /// How long the server may wait.
     pub wait_ms: u64,
+    /// The epoch that the cursor counts in, as far as it is known.
+    pub epoch: Option<String>,
 }
 
 /// How the answer to a person's decision sounds.
@@ -203,17 +245,24 @@ pub struct Remote {
     transport: Box<dyn Transport>,
     credentials: Credentials,
     accepts_gzip: AtomicBool,
+    /// What the last answer said of the key.
+    key_expired: AtomicBool,
 }
 
 impl Remote {
     /// A server behind a transport.
     pub fn new(transport: Box<dyn Transport>, credentials: Credentials) -> Self {
-        Self { transport, credentials, accepts_gzip: AtomicBool::new(false) }
+        Self { transport, credentials, accepts_gzip: AtomicBool::new(false), key_expired: AtomicBool::new(false) }
     }
 
     /// Where the key is kept.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
+    }
+
+    /// Whether the server said last that the key has expired.
+    pub fn key_has_expired(&self) -> bool {
+        self.key_expired.load(Ordering::Relaxed)
     }
 
     /// Registers this device.
@@ -225,7 +274,7 @@ impl Remote {
             Ok(body) => hub::decode_register(&body, |server_ms| Heard { server_ms, sent, received }),
             Err(Refusal::Trouble(Trouble::Unauthorized(why))) => RegisterReply::TokenNeeded(why),
             Err(Refusal::Trouble(trouble)) => RegisterReply::Trouble(trouble),
-            Err(Refusal::Request(why)) => RegisterReply::Refused(why),
+            Err(Refusal::Request(why) | Refusal::Expired(why)) => RegisterReply::Refused(why),
         }
     }
 
@@ -238,7 +287,7 @@ impl Remote {
                 Ok((answers, server_ms)) => PushReply::Answers(answers, Heard { server_ms, sent, received: Instant::now() }),
                 Err(why) => PushReply::Trouble(Trouble::NotTheServer(why)),
             },
-            Err(Refusal::Request(why)) => PushReply::Refused(why),
+            Err(Refusal::Request(why) | Refusal::Expired(why)) => PushReply::Refused(why),
             Err(Refusal::Trouble(trouble)) => PushReply::Trouble(trouble),
         }
     }
@@ -252,8 +301,34 @@ impl Remote {
                 Err(why) => PullReply::Trouble(Trouble::NotTheServer(why)),
             },
             // A pull holds nothing that could be refused for its content: the server is not what it should be.
+            Err(Refusal::Expired(_)) => PullReply::Expired,
             Err(Refusal::Request(why)) => PullReply::Trouble(Trouble::NotTheServer(why)),
             Err(Refusal::Trouble(trouble)) => PullReply::Trouble(trouble),
+        }
+    }
+
+    /// Fetches a page of an entity's rows as they are now.
+    pub async fn snapshot(&self, device_id: &str, entity_type: &str, after: Option<i64>) -> SnapshotReply {
+        let sent = Instant::now();
+        match self.send(device_id, hub::encode_snapshot(entity_type, after)).await {
+            Ok(body) => match hub::decode_snapshot(&body, after) {
+                Ok(page) => {
+                    let heard = Heard { server_ms: page.at.server_timestamp, sent, received: Instant::now() };
+                    SnapshotReply::Page(page, heard)
+                }
+                Err(why) => SnapshotReply::Trouble(Trouble::NotTheServer(why)),
+            },
+            Err(Refusal::Request(why) | Refusal::Expired(why)) => SnapshotReply::Refused(why),
+            Err(Refusal::Trouble(trouble)) => SnapshotReply::Trouble(trouble),
+        }
+    }
+
+    /// Tells the server the hash of the key that this register is to have.
+    pub async fn rekey(&self, device_id: &str, new_key_hash: &str) -> RekeyReply {
+        match self.ask(device_id, hub::encode_rekey(new_key_hash)).await {
+            Ok(answer) => RekeyReply::Done(answer),
+            Err(Trouble::NotTheServer(why)) => RekeyReply::Refused(why),
+            Err(trouble) => RekeyReply::Trouble(trouble),
         }
     }
 
@@ -263,7 +338,7 @@ impl Remote {
             Ok(response) => match hub::decode_resolve(&response) {
                 Some(answer) => ResolveReply::Answer(Box::new(answer)),
                 None => match self.refusal(response) {
-                    Refusal::Request(why) => ResolveReply::Refused(why),
+                    Refusal::Request(why) | Refusal::Expired(why) => ResolveReply::Refused(why),
                     Refusal::Trouble(trouble) => ResolveReply::Trouble(trouble),
                 },
             },
@@ -277,7 +352,7 @@ impl Remote {
             Ok(response) => match hub::decode_conflicts(&response) {
                 Some(page) => ConflictsReply::Page(Box::new(page)),
                 None => match self.refusal(response) {
-                    Refusal::Request(why) => ConflictsReply::Refused(why),
+                    Refusal::Request(why) | Refusal::Expired(why) => ConflictsReply::Refused(why),
                     Refusal::Trouble(trouble) => ConflictsReply::Trouble(trouble),
                 },
             },
@@ -322,7 +397,7 @@ impl Remote {
         match self.send(device_id, request).await {
             Ok(body) => serde_json::from_slice(&body)
                 .map_err(|error| Trouble::NotTheServer(format!("the answer cannot be understood: {error}"))),
-            Err(Refusal::Request(why)) => Err(Trouble::NotTheServer(why)),
+            Err(Refusal::Request(why) | Refusal::Expired(why)) => Err(Trouble::NotTheServer(why)),
             Err(Refusal::Trouble(trouble)) => Err(trouble),
         }
     }
@@ -333,14 +408,38 @@ impl Remote {
         if self.accepts_gzip.load(Ordering::Relaxed) {
             request.compress();
         }
+        let other = self.credentials.read_other(device_id);
+        let again = other
+            .map(|other| (transport::Request { device: Some((device_id.to_owned(), other.clone())), ..request.clone() }, other));
+        let understood = self.deliver(request).await;
+        if !is_refused_key(&understood) {
+            return understood;
+        }
+        self.credentials.forget();
+        // The key before, or the one that was to follow: the server may know only that, since an answer got lost or it was restored.
+        let Some((again, other)) = again else { return understood };
+        let answer = self.deliver(again).await;
+        if is_refused_key(&answer) {
+            return understood;
+        }
+        match self.credentials.replace(device_id, &other) {
+            Ok(()) => tracing::info!("the server knows this register by its other key"),
+            Err(why) => tracing::warn!(why, "the other key cannot take its place"),
+        }
+        answer
+    }
+
+    async fn deliver(&self, request: transport::Request) -> Result<Vec<u8>, Refusal> {
         let response = self.transport.send(request).await;
         if let Ok(response) = &response {
             self.accepts_gzip.store(response.accepts_gzip, Ordering::Relaxed);
+            self.key_expired.store(http::is_expired_key(response), Ordering::Relaxed);
         }
-        let understood = http::understand(response);
-        if matches!(understood, Err(Refusal::Trouble(Trouble::Unauthorized(_)))) {
-            self.credentials.forget();
-        }
-        understood
+        http::understand(response)
     }
+}
+
+/// Whether the server knows the device, if it does, by another key.
+fn is_refused_key(understood: &Result<Vec<u8>, Refusal>) -> bool {
+    matches!(understood, Err(Refusal::Trouble(Trouble::Unauthorized(_))))
 }

@@ -37,7 +37,7 @@ pub enum Method {
 }
 
 /// A request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Request {
     /// How it is asked.
     pub method: Method,

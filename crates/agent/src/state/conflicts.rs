@@ -7,7 +7,7 @@ use tillsync_core::change::Operation;
 use tillsync_core::wire::hub::Conflict;
 
 use crate::remote::{Answer, Incoming, Outgoing, Resolves};
-use crate::state::outbox;
+use crate::state::{outbox, shadow};
 
 pub(super) const CREATE: &str = "
 CREATE TABLE conflicts(id INTEGER PRIMARY KEY, entity TEXT NOT NULL, key TEXT NOT NULL, pending INTEGER NOT NULL, noted_ms INTEGER NOT NULL,
@@ -81,16 +81,19 @@ pub fn pending_of(conn: &Connection, entity: &str) -> Result<Vec<i64>> {
 }
 
 /// A person has decided: the change that waited is done with. What it said is in the log, and the decision comes as a change of the
-/// row.
-pub fn close(conn: &Connection, conflict: &Conflict) -> Result<()> {
+/// row. Gives back whether a change waited.
+pub fn close(conn: &Connection, conflict: &Conflict) -> Result<bool> {
+    if let Some(Entry { entity, key, .. }) = get(conn, conflict.id)? {
+        shadow::await_decision(conn, &entity, &key)?;
+    }
     conn.prepare_cached("UPDATE conflicts SET pending = 0, conflict = ?2 WHERE id = ?1")?
         .execute((conflict.id, encode(conflict)))?;
     outbox::end_conflict(conn, conflict.id)
 }
 
 /// The same for a decision that was made elsewhere and arrives as a change. A change does not say whose value it is.
-pub fn close_by_change(conn: &Connection, resolves: &Resolves, change: &Incoming) -> Result<()> {
-    let Some(mut entry) = get(conn, resolves.conflict_id)? else { return Ok(()) };
+pub fn close_by_change(conn: &Connection, resolves: &Resolves, change: &Incoming) -> Result<bool> {
+    let Some(mut entry) = get(conn, resolves.conflict_id)? else { return Ok(false) };
     if entry.conflict.resolved_by.is_none() {
         "resolved".clone_into(&mut entry.conflict.resolution);
         entry.conflict.resolved_by.clone_from(&resolves.by);

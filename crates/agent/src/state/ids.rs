@@ -47,6 +47,16 @@ pub fn local_of(conn: &Connection, entity: i64, id: Uuid) -> Result<Option<Strin
     query.query_row(params![entity, id.as_bytes()], |row| key_at(row, 0)).optional()
 }
 
+/// The local key, as an entity id, of every own row of an entity.
+pub fn own(conn: &Connection, entity: i64, mut each: impl FnMut(&str)) -> Result<()> {
+    let mut query = conn.prepare_cached("SELECT local FROM ids WHERE entity = ?1 AND NOT pulled")?;
+    let mut rows = query.query([entity])?;
+    while let Some(row) = rows.next()? {
+        each(&key_at(row, 0)?);
+    }
+    Ok(())
+}
+
 /// Notes ids that were given to own rows.
 pub fn remember(conn: &Connection, named: &[Named]) -> Result<()> {
     let mut insert = conn.prepare_cached("INSERT OR REPLACE INTO ids(entity, local, id) VALUES (?1, ?2, ?3)")?;

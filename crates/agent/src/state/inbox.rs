@@ -84,12 +84,14 @@ pub fn hold(conn: &Connection, entry: &Entry, now: i64) -> Result<()> {
     Ok(())
 }
 
-/// Up to `limit` rows in the order of the server, after this change.
-pub fn after(conn: &Connection, change_id: i64, limit: usize) -> Result<Vec<Entry>> {
+/// Up to `limit` rows in the order of the server, after this one. Deletes that the server has forgotten share one change id.
+pub fn after(conn: &Connection, last: Option<&Entry>, limit: usize) -> Result<Vec<Entry>> {
     let mut query = conn.prepare_cached(
-        "SELECT entity, key, change_id, operation, data, reason, detail FROM inbox WHERE change_id > ?1 ORDER BY change_id LIMIT ?2",
+        "SELECT entity, key, change_id, operation, data, reason, detail FROM inbox
+         WHERE (change_id, entity, key) > (?1, ?2, ?3) ORDER BY change_id, entity, key LIMIT ?4",
     )?;
-    let rows = query.query_map((change_id, limit), |row| {
+    let (change_id, entity, key) = last.map_or((i64::MIN, "", ""), |last| (last.change_id, &last.entity, &last.key));
+    let rows = query.query_map((change_id, entity, key, limit), |row| {
         let operation: String = row.get(3)?;
         Ok(Entry {
             entity: row.get(0)?,
@@ -111,6 +113,14 @@ pub fn version(conn: &Connection, entity: &str, key: &str) -> Result<Option<i64>
         .optional()
 }
 
+/// An entity's rows that wait to be written, up to a version.
+pub fn rows_up_to(conn: &Connection, entity: &str, up_to: i64) -> Result<Vec<(String, i64)>> {
+    let mut query =
+        conn.prepare_cached("SELECT key, change_id FROM inbox WHERE entity = ?1 AND change_id <= ?2 AND data IS NOT NULL")?;
+    let rows = query.query_map((entity, up_to), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
 /// The oldest change that waits.
 pub fn oldest(conn: &Connection) -> Result<Option<i64>> {
     conn.prepare_cached("SELECT min(change_id) FROM inbox")?.query_row([], |row| row.get(0))
@@ -128,6 +138,12 @@ pub fn release(conn: &Connection, entity: &str, key: &str, up_to: i64) -> Result
     Ok(())
 }
 
+/// Lets go of every row of a later version.
+pub fn release_after(conn: &Connection, version: i64) -> Result<()> {
+    conn.execute("DELETE FROM inbox WHERE change_id > ?1", [version])?;
+    Ok(())
+}
+
 /// Lets go of everything.
 pub fn clear(conn: &Connection) -> Result<()> {
     conn.execute("DELETE FROM inbox", [])?;
@@ -137,6 +153,11 @@ pub fn clear(conn: &Connection) -> Result<()> {
 /// Whether nothing waits.
 pub fn is_empty(conn: &Connection) -> Result<bool> {
     conn.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM inbox)")?.query_row([], |row| row.get(0))
+}
+
+/// Whether a row waits for the one that it refers to.
+pub fn has_orphans(conn: &Connection) -> Result<bool> {
+    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM inbox WHERE reason = 'parent')")?.query_row([], |row| row.get(0))
 }
 
 /// How many rows a person should know of: refused ones, and ones whose other half does not come.

@@ -11,6 +11,10 @@ pub const AGENT_ID: &str = "agent_id";
 pub const DEVICE_ID: &str = "device_id";
 /// The server that gave it.
 pub const DEVICE_SERVER: &str = "device_server";
+/// The machine that this register lives on, hashed with the agent's id.
+pub const MACHINE: &str = "machine";
+/// The register was a copy and has a namespace of its own now, of which the store is to hear.
+pub const PARTING: &str = "parting";
 /// The store that this state belongs to.
 pub const STORE: &str = "store";
 /// Made once, so that registering again after a lost answer makes no second device.
@@ -31,16 +35,26 @@ pub const CURSOR: &str = "cursor";
 pub const APPLIED_SEQ: &str = "applied_seq";
 /// The server's epoch that the cursor counts in.
 pub const EPOCH: &str = "epoch";
+/// A new key is kept beside the one in use, and the server may have heard of it.
+pub const REKEYING: &str = "rekeying";
+/// How far the fetching of a snapshot has come, as JSON; absent while none is fetched.
+pub const SNAPSHOT: &str = "snapshot";
 /// The server's largest change id when last heard.
 pub const HEAD: &str = "head";
 /// Whether the pull has once reached the end.
 pub const CAUGHT_UP: &str = "caught_up";
 /// Pull this register's own changes too, up to the end: the store has lost them.
 pub const PULL_OWN: &str = "pull_own";
+/// Changes of the outbox up to this one are not in the store: it was restored after they were captured.
+pub const LOST_UP_TO: &str = "lost_up_to";
+/// A restored store has pulled what it had lost up to this change id.
+pub const RESTORED_UP_TO: &str = "restored_up_to";
 /// The store must be compared with the shadow, row by row.
 pub const SCAN_DUE: &str = "scan_due";
 /// So many rows of the shadow were not in the store at the last scan, too many to believe that they were deleted.
 pub const VANISHED: &str = "vanished";
+/// The store came without the journal that it had: it was made anew, or the POS has reset it.
+pub const STORE_ANEW: &str = "store_anew";
 /// When the register was last compared with the server, Unix milliseconds.
 pub const RECONCILED_MS: &str = "reconciled_ms";
 /// When everything was last in step, Unix milliseconds.
@@ -57,6 +71,12 @@ pub const NOTICE: &str = "notice";
 pub const NOTICE_MS: &str = "notice_ms";
 /// What synced of each table when the schema was last read, as JSON.
 pub const SELECTION: &str = "selection";
+/// Tables that were empty when their keys were proposed, as JSON.
+pub const UNDECIDED: &str = "undecided";
+/// Ids of other registers that speak against what was proposed for such tables, by table, as JSON.
+pub const OTHER_KEYS: &str = "other_keys";
+/// Tables to which columns came, and how far their rows have been asked for again, as JSON.
+pub const REFILL: &str = "refill";
 /// Pause: 0 for no end, or the end in Unix milliseconds; absent while not paused.
 pub const PAUSED: &str = "paused";
 /// The server's clock less the wall clock, in milliseconds, when the server was last heard.
@@ -84,6 +104,15 @@ pub fn set(conn: &Connection, name: &str, value: impl ToSql) -> Result<()> {
 /// Removes a mark.
 pub fn clear(conn: &Connection, name: &str) -> Result<()> {
     conn.prepare_cached("DELETE FROM marks WHERE name = ?1")?.execute([name])?;
+    Ok(())
+}
+
+/// Raises a mark to at least this.
+pub fn raise(conn: &Connection, name: &str, least: i64) -> Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO marks(name, value) VALUES (?1, ?2) ON CONFLICT(name) DO UPDATE SET value = max(value, excluded.value)",
+    )?
+    .execute((name, least))?;
     Ok(())
 }
 

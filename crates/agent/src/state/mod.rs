@@ -2,15 +2,20 @@
 //!
 //! WAL with `synchronous=FULL`: what the outbox holds survives a power cut. Migrations are frozen and additive.
 
+pub mod again;
 pub mod conflicts;
 pub mod digest;
 pub mod ids;
 pub mod inbox;
+pub mod lost;
 pub mod marks;
 pub mod outbox;
 pub mod outside;
+pub mod refill;
 pub mod selection;
 pub mod shadow;
+pub mod shared;
+pub mod snapshot;
 pub mod upload;
 
 use std::path::Path;
@@ -32,6 +37,9 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(conflicts::CREATE),
     M::up(digest::CREATE),
     M::up(ids::CREATE),
+    M::up(lost::CREATE),
+    M::up(again::CREATE),
+    M::up(shared::CREATE),
 ];
 
 /// What can be wrong with the state.

@@ -32,6 +32,9 @@ pub const GRACE_MS: i64 = 24 * 3_600_000;
 /// But never more than this many: about 20 MB.
 pub const GRACE_ROWS_MAX: i64 = 100_000;
 
+/// The time of a value that nobody wrote, such as one that a migration computed: whatever somebody wrote is later.
+pub const NOBODYS_MS: i64 = 1;
+
 /// Where a change stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -165,19 +168,35 @@ pub fn next_id(conn: &Connection) -> Result<i64> {
 
 /// Puts the times of changes right, from this one on.
 pub fn shift_times(conn: &Connection, from: i64, shift_ms: i64) -> Result<()> {
-    conn.execute("UPDATE outbox SET at_ms = at_ms + ?2 WHERE id >= ?1 AND state <> 3", (from, shift_ms))?;
+    conn.execute(
+        "UPDATE outbox SET at_ms = at_ms + ?2 WHERE id >= ?1 AND state <> 3 AND at_ms > ?3",
+        (from, shift_ms, NOBODYS_MS),
+    )?;
     Ok(())
 }
 
 /// Changes that may be sent, in order, from `after` on.
 pub fn sendable(conn: &Connection, after: i64, limit: u32) -> Result<Vec<Entry>> {
-    let sql = format!("SELECT {COLUMNS} FROM outbox WHERE state IN (0, 1, 2) AND id > ?1 ORDER BY id LIMIT ?2");
+    let sql = in_order(COLUMNS, "id > ?1", "?2");
     conn.prepare_cached(&sql)?.query_map((after, limit), read)?.collect()
+}
+
+/// The first changes that are pending. Each standing has its own part of the index, in order. Without the index every batch would be looked
+/// for among all that is confirmed and kept, and in one condition all that is pending would be sorted for it.
+fn in_order(columns: &str, condition: &str, limit: &str) -> String {
+    let part = |state: i64| {
+        format!(
+            "SELECT * FROM (SELECT {columns} FROM outbox INDEXED BY outbox_open WHERE state <> 3 AND state = {state} AND {condition}
+               ORDER BY id LIMIT {limit})"
+        )
+    };
+    format!("SELECT * FROM ({} UNION ALL {} UNION ALL {}) ORDER BY id LIMIT {limit}", part(0), part(1), part(2))
 }
 
 /// Changes that wait for a person, in order.
 pub fn stuck(conn: &Connection, limit: u32) -> Result<Vec<Entry>> {
-    let sql = format!("SELECT {COLUMNS} FROM outbox WHERE state IN (4, 5) ORDER BY id LIMIT ?1");
+    let sql =
+        format!("SELECT {COLUMNS} FROM outbox INDEXED BY outbox_open WHERE state <> 3 AND state IN (4, 5) ORDER BY id LIMIT ?1");
     conn.prepare_cached(&sql)?.query_map([limit], read)?.collect()
 }
 
@@ -190,6 +209,12 @@ pub fn get(conn: &Connection, id: i64) -> Result<Option<Entry>> {
 pub fn has_unsent(conn: &Connection, entity: &str, key: &str) -> Result<bool> {
     conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE entity = ?1 AND key = ?2 AND state <> 3)")?
         .query_row((entity, key), |row| row.get(0))
+}
+
+/// Whether any change of an entity waits for the server or for a person.
+pub fn has_unsent_of(conn: &Connection, entity: &str) -> Result<bool> {
+    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE entity = ?1 AND state <> 3)")?
+        .query_row([entity], |row| row.get(0))
 }
 
 /// Whether a row of this id waits to reach the server, and is not deleted.
@@ -226,15 +251,20 @@ pub fn set_conflict(conn: &Connection, id: i64, conflict_id: Option<i64>, reason
     Ok(())
 }
 
-/// A person has decided: the change is not sent again.
-pub fn end_conflict(conn: &Connection, conflict_id: i64) -> Result<()> {
-    conn.prepare_cached("DELETE FROM outbox WHERE conflict_id = ?1 AND state = 5")?.execute([conflict_id])?;
-    Ok(())
+/// A person has decided: the change is not sent again. Gives back whether it waited.
+pub fn end_conflict(conn: &Connection, conflict_id: i64) -> Result<bool> {
+    let ended = conn.prepare_cached("DELETE FROM outbox WHERE conflict_id = ?1 AND state = 5")?.execute([conflict_id])?;
+    Ok(ended > 0)
 }
 
 /// Conflicts of which the server has not said what it noted: it is asked again.
 pub fn ask_about_conflicts(conn: &Connection) -> Result<usize> {
     conn.execute("UPDATE outbox SET state = 0 WHERE state = 5 AND conflict_id IS NULL", [])
+}
+
+/// The same about every conflict: how it was decided may have passed this register by.
+pub fn ask_about_all_conflicts(conn: &Connection) -> Result<usize> {
+    conn.execute("UPDATE outbox SET state = 0 WHERE state = 5", [])
 }
 
 /// The server has forgotten its conflicts: it judges these changes anew.
@@ -278,10 +308,13 @@ pub fn discard(conn: &Connection, id: i64) -> Result<()> {
 
 /// Counts what is open.
 pub fn counts(conn: &Connection) -> Result<Counts> {
-    let count =
-        |states: &str| conn.query_row(&format!("SELECT count(*) FROM outbox WHERE state IN ({states})"), [], |row| row.get(0));
-    let oldest =
-        conn.query_row("SELECT at_ms FROM outbox WHERE state IN (0, 1, 2) ORDER BY id LIMIT 1", [], |row| row.get(0)).optional()?;
+    let count = |states: &str| {
+        conn.query_row(&format!("SELECT count(*) FROM outbox WHERE state <> 3 AND state IN ({states})"), [], |row| row.get(0))
+    };
+    let oldest = conn
+        .prepare_cached(&in_order("id, at_ms", "at_ms > ?1", "1"))?
+        .query_row([NOBODYS_MS], |row| row.get("at_ms"))
+        .optional()?;
     Ok(Counts { pending: count("0, 1, 2")?, parked: count("4")?, conflicts: count("5")?, oldest_pending_ms: oldest })
 }
 
@@ -305,4 +338,39 @@ fn read(row: &SqlRow<'_>) -> Result<Entry> {
         before: row.get(10)?,
         conflict_id: row.get(11)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_changes_of_a_long_queue_are_found_without_sorting_it() {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch(&format!("{CREATE} {ADD_BEFORE}")).unwrap();
+        for number in 1..=6_u8 {
+            let entry = NewEntry {
+                event_id: Uuid::from_bytes([number; 16]),
+                entity: "sales",
+                key: "1",
+                operation: Operation::Create,
+                data: String::new(),
+                updated_fields: None,
+                before: None,
+                at_ms: 100 - i64::from(number),
+            };
+            add(&conn, &entry).unwrap();
+        }
+        for (id, standing) in [(1, Standing::Unknown), (2, Standing::Parked), (3, Standing::Sent), (5, Standing::Unknown)] {
+            set_standing(&conn, id, standing, None).unwrap();
+        }
+        let ids = |after, limit| sendable(&conn, after, limit).unwrap().iter().map(|entry| entry.id).collect::<Vec<_>>();
+        assert_eq!((ids(0, 9), ids(1, 2), ids(6, 9)), (vec![1, 3, 4, 5, 6], vec![3, 4], vec![]));
+        assert_eq!(counts(&conn).unwrap().oldest_pending_ms, Some(99));
+        let plan = format!("EXPLAIN QUERY PLAN {}", in_order(COLUMNS, "id > 0", "2000"));
+        let steps: Vec<String> =
+            conn.prepare(&plan).unwrap().query_map([], |row| row.get(3)).unwrap().collect::<Result<_>>().unwrap();
+        let searches = steps.iter().filter(|step| step.starts_with("SEARCH outbox USING INDEX outbox_open (state=?"));
+        assert_eq!(searches.count(), 3, "{steps:#?}");
+    }
 }

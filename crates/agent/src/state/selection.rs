@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, Result};
 use serde::{Deserialize, Serialize};
 use tillsync_core::config::Direction;
+use tillsync_core::diff::Added;
+use tillsync_core::value::Value;
 
-use crate::state::{marks, outside, shadow, upload};
+use crate::state::{marks, outside, refill, shadow, upload};
 use crate::store::schema::{Link, Schema, Table};
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +21,9 @@ struct Selection {
     fresh: Option<String>,
     #[serde(default)]
     links: Vec<Link>,
+    /// Empty in what was noted before columns were.
+    #[serde(default)]
+    columns: Vec<String>,
 }
 
 impl Selection {
@@ -31,7 +36,25 @@ impl Selection {
             left_out,
             fresh: table.fresh.clone(),
             links: table.links.clone(),
+            columns: table.columns.clone(),
         }
+    }
+
+    /// The columns of a table that rows were seen without. One that stands in the place of another one, which is gone, is that one under a new name.
+    fn columns_new_in(&self, table: &Table) -> Vec<Added> {
+        if self.columns.is_empty() {
+            return Vec::new();
+        }
+        let is_new = |(_, name): &(usize, &String)| !self.columns.contains(name) && !table.key.contains(name);
+        let of = |(place, name): (usize, &String)| {
+            let in_its_place = self.columns.get(place).filter(|_| self.columns.len() == table.columns.len());
+            Added {
+                name: name.clone(),
+                default: table.defaults.get(name).cloned().unwrap_or(Value::Null),
+                was: in_its_place.filter(|old| !table.columns.contains(old)).cloned(),
+            }
+        };
+        table.columns.iter().enumerate().filter(is_new).map(of).collect()
     }
 }
 
@@ -74,6 +97,10 @@ pub fn take_up(conn: &Connection, schema: &Schema) -> Result<bool> {
         if other_rows {
             outside::clear(conn)?;
             fetch = true;
+        }
+        let added = before.columns_new_in(table);
+        if !added.is_empty() || before.columns.iter().any(|column| !now.columns.contains(column)) {
+            refill::add(conn, &table.name, added, &table.columns)?;
         }
         if before.entity != now.entity {
             // Under this name the server knows none of the rows.

@@ -5,7 +5,7 @@
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Result, params};
-use tillsync_core::kept::{COMING, Columns, Kept};
+use tillsync_core::kept::{COMING, Columns, Kept, while_coming};
 use tillsync_core::key::parse_uuid;
 use uuid::Uuid;
 
@@ -39,7 +39,10 @@ pub fn entity(conn: &Connection, name: &str, columns: &[String], bases: &[String
     let Some((number, json)) = known else {
         let json = serde_json::to_string(columns).expect("names encode");
         conn.execute("INSERT INTO entities(name, columns) VALUES (?1, ?2)", (name, json))?;
-        return Ok(Entity { number: conn.last_insert_rowid(), columns: Columns { prints: columns.to_vec(), bases } });
+        return Ok(Entity {
+            number: conn.last_insert_rowid(),
+            columns: Columns { prints: columns.to_vec(), bases, added: Vec::new() },
+        });
     };
     let mut order: Vec<String> = serde_json::from_str(&json).unwrap_or_default();
     let before = order.len();
@@ -48,7 +51,10 @@ pub fn entity(conn: &Connection, name: &str, columns: &[String], bases: &[String
         let json = serde_json::to_string(&order).expect("names encode");
         conn.execute("UPDATE entities SET columns = ?2 WHERE number = ?1", (number, json))?;
     }
-    Ok(Entity { number, columns: Columns { prints: if columns.is_empty() { Vec::new() } else { order }, bases } })
+    Ok(Entity {
+        number,
+        columns: Columns { prints: if columns.is_empty() { Vec::new() } else { order }, bases, added: Vec::new() },
+    })
 }
 
 /// How many entities were ever seen.
@@ -75,21 +81,34 @@ pub fn put(conn: &Connection, entity: i64, key: &str, kept: &Kept) -> Result<()>
     Ok(())
 }
 
-/// Notes the row's version on the server. Says whether the row is known at all.
-pub fn set_version(conn: &Connection, entity: i64, key: &str, version: i64) -> Result<bool> {
+/// Notes the row's version on the server, told by the answer to a change of this base. Says whether the row is known at all. The version of a row
+/// that the server has lost was only the latest that it could be.
+pub fn set_version(conn: &Connection, entity: i64, key: &str, version: i64, base: Option<i64>) -> Result<bool> {
     let changed = conn
-        .prepare_cached("UPDATE shadow SET version = max(version, ?3) WHERE entity = ?1 AND key = ?2")?
-        .execute(params![entity, Key(key), version])?;
+        .prepare_cached("UPDATE shadow SET version = iif(version IS ?4, ?3, max(version, ?3)) WHERE entity = ?1 AND key = ?2")?
+        .execute(params![entity, Key(key), version, base])?;
     Ok(changed > 0)
 }
 
-/// Notes that the server has the row, merged with what others changed, and that this version waits in the inbox.
-pub fn await_merged(conn: &Connection, entity: i64, key: &str) -> Result<()> {
-    conn.prepare_cached("UPDATE shadow SET version = ?3 WHERE entity = ?1 AND key = ?2 AND version = 0")?.execute(params![
-        entity,
-        Key(key),
-        COMING
-    ])?;
+/// Notes that the server has the row in this version, merged with what others changed, and that it waits in the inbox.
+pub fn await_merged(conn: &Connection, entity: i64, key: &str, version: i64) -> Result<()> {
+    let mut query = conn.prepare_cached("SELECT version FROM shadow WHERE entity = ?1 AND key = ?2")?;
+    if let Some(known) = query.query_row(params![entity, Key(key)], |row| row.get(0)).optional()? {
+        conn.prepare_cached("UPDATE shadow SET version = ?3 WHERE entity = ?1 AND key = ?2")?.execute(params![
+            entity,
+            Key(key),
+            while_coming(known, version)
+        ])?;
+    }
+    Ok(())
+}
+
+/// Notes that a person has decided about a row of which no version is known yet, and that the decision comes by a pull: a first full sync
+/// that has yet to reach the row leaves it out.
+pub fn await_decision(conn: &Connection, entity: &str, key: &str) -> Result<()> {
+    let sql =
+        "UPDATE shadow SET version = ?3 WHERE version = 0 AND key = ?2 AND entity = (SELECT number FROM entities WHERE name = ?1)";
+    conn.prepare_cached(sql)?.execute(params![entity, Key(key), COMING])?;
     Ok(())
 }
 
@@ -102,6 +121,11 @@ pub fn remove(conn: &Connection, entity: i64, key: &str) -> Result<()> {
 /// Forgets every row that the server wrote after a cursor: the store has lost them.
 pub fn forget_after(conn: &Connection, cursor: i64) -> Result<usize> {
     conn.execute("DELETE FROM shadow WHERE version > ?1", [cursor])
+}
+
+/// What the server wrote after a version is lost there: from now on it counts as of that version.
+pub fn go_back_to(conn: &Connection, version: i64) -> Result<usize> {
+    conn.execute("UPDATE shadow SET version = ?1 WHERE version > ?1", [version])
 }
 
 /// Forgets all versions: the server starts counting anew.

@@ -90,9 +90,13 @@ impl Namespaces {
 }
 
 /// The number that a register counts in a key.
-fn counter(table: &Table, key: &[Value]) -> Option<i64> {
+pub fn counter(table: &Table, key: &[Value]) -> Option<i64> {
     let fresh = table.fresh.as_ref()?;
-    match key.get(table.key.iter().position(|column| column == fresh)?)? {
+    number_in(key.get(table.key.iter().position(|column| column == fresh)?)?)
+}
+
+fn number_in(value: &Value) -> Option<i64> {
+    match value {
         Value::Integer(n) => Some(*n),
         Value::Text(text) => {
             let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
@@ -102,16 +106,27 @@ fn counter(table: &Table, key: &[Value]) -> Option<i64> {
     }
 }
 
-/// The store is a copy: rows up to the largest key that is there now keep their ids, which the original has too; later ones get others.
-pub fn part_from_original(conn: &Connection, tables: &[Table], namespace: Uuid) -> Result<()> {
+/// The largest number that a register has counted in a table's keys; 0 when there is none.
+pub fn largest(conn: &Connection, table: &Table) -> Result<i64> {
+    let Some(fresh) = &table.fresh else { return Ok(0) };
+    let (name, column) = (quote(&table.name), quote(fresh));
+    if !is_text(conn, table, fresh)? {
+        let last = conn.query_row(&format!("SELECT max({column}) FROM {name}"), [], |row| super::rows::value_at(row, 0))?;
+        return Ok(number_in(&last).unwrap_or(0));
+    }
+    // Numbers in texts are not in the order of the texts.
+    let mut query = conn.prepare(&format!("SELECT {column} FROM {name}"))?;
+    let mut numbers = query.query_map([], |row| super::rows::value_at(row, 0).map(|value| number_in(&value).unwrap_or(0)))?;
+    numbers.try_fold(0, |largest, number| Ok(largest.max(number?)))
+}
+
+/// The store is a copy: of each table, by its number, rows up to a key keep their ids, which the original has too; later ones get others.
+pub fn part_from_original(conn: &Connection, tables: &[(i64, i64)], namespace: Uuid) -> Result<()> {
     let before = Namespaces::read(conn)?.now;
-    for table in tables {
-        let Some(fresh) = &table.fresh else { continue };
-        let sql = format!("SELECT coalesce(max(CAST({} AS INTEGER)), 0) FROM {}", quote(fresh), quote(&table.name));
-        let up_to: i64 = conn.query_row(&sql, [], |row| row.get(0))?;
+    for (table, up_to) in tables {
         conn.execute(
             "INSERT INTO _tillsync_namespaces(t, up_to, namespace) VALUES (?1, ?2, ?3)",
-            (table.number, up_to, before.to_string()),
+            (table, up_to, before.to_string()),
         )?;
     }
     marks::set(conn, marks::NAMESPACE, namespace.to_string())?;

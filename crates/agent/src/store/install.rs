@@ -30,6 +30,10 @@ pub fn install(conn: &mut Connection, schema: &mut Schema, capture: Capture) -> 
         return Ok(installed);
     }
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // A trigger that names a column by the name before a change would fail the POS's next sale.
+    if crate::store::schema::version(&tx)? != schema.version {
+        return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_SCHEMA), None));
+    }
     let journal = !exists(&tx, "table", "_tillsync_journal")?;
     tx.execute_batch(
         "CREATE TABLE IF NOT EXISTS _tillsync_marks(name TEXT PRIMARY KEY, value);

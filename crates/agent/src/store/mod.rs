@@ -5,10 +5,12 @@ pub mod ids;
 pub mod install;
 pub mod journal;
 pub mod marks;
+pub mod null_keys;
 pub mod open;
 pub mod rows;
 pub mod schema;
 pub mod settings;
 pub mod turns;
+pub mod write;
 
 pub use open::StoreError;

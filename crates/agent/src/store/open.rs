@@ -15,7 +15,23 @@ const WRITE_BUSY: Duration = Duration::from_millis(100);
 
 /// Tables of network file systems in `/proc/mounts`; SQLite's locks do not hold across machines there.
 #[cfg(target_os = "linux")]
-const NETWORK_FILE_SYSTEMS: [&str; 7] = ["nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p"];
+const NETWORK_FILE_SYSTEMS: [&str; 15] = [
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb2",
+    "smb3",
+    "smbfs",
+    "9p",
+    "afs",
+    "ceph",
+    "davfs",
+    "lustre",
+    "fuse.sshfs",
+    "fuse.rclone",
+    "fuse.glusterfs",
+    "fuse.ceph",
+];
 
 /// What can be wrong with the store.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +88,7 @@ impl StoreError {
         match source.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             Some(ErrorCode::SchemaChanged) => Self::SchemaChanged,
+            _ if names_what_is_gone(&source) => Self::SchemaChanged,
             Some(ErrorCode::NotADatabase) => Self::NotADatabase(path),
             Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt(path),
             Some(ErrorCode::DiskFull) => Self::Full(path),
@@ -122,6 +139,16 @@ impl StoreError {
         };
         Problem::store(code, capitalise(&format!("{self}.")), action)
     }
+}
+
+/// Whether a statement of ours names a table or column that the POS has just renamed or dropped: the next look reads the schema again.
+fn names_what_is_gone(error: &rusqlite::Error) -> bool {
+    let text = match error {
+        rusqlite::Error::SqlInputError { msg, .. } => msg,
+        rusqlite::Error::SqliteFailure(_, Some(text)) => text,
+        _ => return false,
+    };
+    ["no such column", "no such table"].iter().any(|start| text.starts_with(start)) || text.contains("has no column named")
 }
 
 fn capitalise(text: &str) -> String {
@@ -222,6 +249,8 @@ fn connect(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(busy)?;
+    // SQLite takes a quoted name that no column has for a text: after a column got another name every row would look like another one.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     conn.set_prepared_statement_cache_capacity(128);
     Ok(conn)
 }
@@ -231,9 +260,20 @@ fn is_on_network_share(path: &Path) -> bool {
     let (Ok(path), Ok(mounts)) = (path.canonicalize(), std::fs::read_to_string("/proc/mounts")) else {
         return false;
     };
-    let mut fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let longest = fields.by_ref().filter(|f| f.len() > 2 && path.starts_with(f[1])).max_by_key(|f| f[1].len());
-    longest.is_some_and(|f| NETWORK_FILE_SYSTEMS.contains(&f[2]))
+    NETWORK_FILE_SYSTEMS.contains(&file_system_of(&path, &mounts))
+}
+
+/// The kind of file system that a path lies on, from a table as `/proc/mounts` has it; empty when it is on none.
+#[cfg(target_os = "linux")]
+fn file_system_of<'a>(path: &Path, mounts: &'a str) -> &'a str {
+    // Blanks and the like are written as octal numbers there.
+    let plain = |text: &str| text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\");
+    let lines = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        Some((plain(fields.next()?), fields.next()?))
+    });
+    // Of two at one place the later one hides the other.
+    lines.filter(|(place, _)| path.starts_with(place)).max_by_key(|(place, _)| place.len()).map_or("", |(_, kind)| kind)
 }
 
 #[cfg(windows)]
@@ -244,7 +284,14 @@ fn is_on_network_share(path: &Path) -> bool {
     text.starts_with(r"\\?\UNC\") || (text.starts_with(r"\\") && !text.starts_with(r"\\?\"))
 }
 
-#[cfg(not(any(target_os = "linux", windows)))]
+#[cfg(target_os = "macos")]
+fn is_on_network_share(path: &Path) -> bool {
+    /// `MNT_LOCAL` of `sys/mount.h`.
+    const LOCAL: u32 = 0x1000;
+    rustix::fs::statfs(path).is_ok_and(|found| found.f_flags & LOCAL == 0)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 fn is_on_network_share(_path: &Path) -> bool {
     false
 }
@@ -275,5 +322,32 @@ mod tests {
         drop(reader(&path).unwrap());
         check_place(&path).unwrap();
         assert_eq!(locks_on(&path), held);
+    }
+
+    #[test]
+    fn the_innermost_mount_says_what_kind_of_disk_it_is() {
+        let mounts = "/dev/sda1 / ext4 rw 0 0\n//nas/pos /mnt/pos\\040data cifs rw 0 0\nnas:/x /mnt/pos nfs4 rw 0 0\n\
+            tmpfs /mnt/pos/local tmpfs rw 0 0\nover /twice ext4 rw 0 0\nunder /twice nfs rw 0 0\n";
+        for (path, expected) in [
+            ("/var/pos.db", "ext4"),
+            ("/mnt/pos data/pos.db", "cifs"),
+            ("/mnt/pos/pos.db", "nfs4"),
+            ("/mnt/pos/local/pos.db", "tmpfs"),
+            ("/mnt/poster.db", "ext4"),
+            ("/twice/pos.db", "nfs"),
+        ] {
+            assert_eq!(file_system_of(Path::new(path), mounts), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_column_that_is_gone_is_no_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t(a); INSERT INTO t VALUES (1)").unwrap();
+        let look = |conn: Connection| conn.query_row("SELECT \"gone\" FROM t", [], |row| row.get::<_, String>(0)).unwrap_err();
+        for error in [look(reader(&path).unwrap()), look(writer(&path).unwrap())] {
+            assert!(matches!(StoreError::from_sqlite(&path, error), StoreError::SchemaChanged));
+        }
     }
 }

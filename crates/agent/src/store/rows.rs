@@ -7,6 +7,9 @@ use tillsync_core::value::Value;
 
 use crate::store::schema::{Reference, Table, quote};
 
+/// Where no index finds rows that refer to another, so many of the newest are looked through: some milliseconds at most.
+const NEWEST_ROWS_MAX: u32 = 5_000;
+
 /// A value of a result row.
 pub fn value_at(row: &rusqlite::Row<'_>, place: usize) -> Result<Value> {
     Ok(match row.get_ref(place)? {
@@ -34,7 +37,7 @@ impl ToSql for Bound<'_> {
     }
 }
 
-fn bound(values: &[Value]) -> impl Iterator<Item = Bound<'_>> {
+pub(super) fn bound(values: &[Value]) -> impl Iterator<Item = Bound<'_>> {
     values.iter().map(Bound)
 }
 
@@ -66,19 +69,6 @@ pub fn read_after(conn: &Connection, table: &Table, after: Option<&[Value]>, lim
     collect(&mut query, bound(after.unwrap_or_default()), table)
 }
 
-/// Up to `limit` rows whose key holds NULL and that sync.
-pub fn read_null_keys(conn: &Connection, table: &Table, limit: usize) -> Result<Vec<Row>> {
-    let some_null: Vec<String> = table.key.iter().map(|key| format!("{} IS NULL", quote(key))).collect();
-    let sql = format!(
-        "SELECT {} FROM {} WHERE ({}){} LIMIT {limit}",
-        column_list(&table.columns),
-        quote(&table.name),
-        some_null.join(" OR "),
-        and_filter(table),
-    );
-    collect(&mut conn.prepare(&sql)?, bound(&[]), table)
-}
-
 /// How many rows of the table sync.
 pub fn count(conn: &Connection, table: &Table) -> Result<u64> {
     let condition = table.filter.as_ref().map_or_else(String::new, |filter| format!(" WHERE {filter}"));
@@ -92,7 +82,7 @@ pub fn is_outside(conn: &Connection, table: &Table, key: &[Value]) -> Result<boo
     conn.prepare_cached(&sql)?.query_row(params_from_iter(bound(key)), |row| row.get(0))
 }
 
-fn and_filter(table: &Table) -> String {
+pub(super) fn and_filter(table: &Table) -> String {
     table.filter.as_ref().map_or_else(String::new, |filter| format!(" AND {filter}"))
 }
 
@@ -169,9 +159,13 @@ pub fn has_children(conn: &Connection, reference: &Reference, row: &Row) -> Resu
 }
 
 fn any(conn: &Connection, reference: &Reference, values: &[Value]) -> Result<bool> {
+    let table = quote(&reference.table);
+    // Without an index looking at all rows would take as long as the table is, while the POS waits.
+    let among =
+        if reference.is_indexed { table } else { format!("(SELECT * FROM {table} ORDER BY rowid DESC LIMIT {NEWEST_ROWS_MAX})") };
     let same: Vec<String> =
         reference.other_columns.iter().enumerate().map(|(place, column)| format!("{} = ?{}", quote(column), place + 1)).collect();
-    let sql = format!("SELECT EXISTS (SELECT 1 FROM {} WHERE {})", quote(&reference.table), same.join(" AND "));
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM {among} WHERE {})", same.join(" AND "));
     conn.prepare_cached(&sql)?.query_row(params_from_iter(bound(values)), |row| row.get(0))
 }
 
@@ -200,17 +194,17 @@ fn upsert_sql(table: &Table, columns: &[(&str, &Value)]) -> String {
     )
 }
 
-fn column_list(columns: &[String]) -> String {
+pub(super) fn column_list(columns: &[String]) -> String {
     columns.iter().map(|column| quote(column)).collect::<Vec<_>>().join(", ")
 }
 
-fn key_condition(table: &Table, first: usize) -> String {
+pub(super) fn key_condition(table: &Table, first: usize) -> String {
     let parts: Vec<String> =
         table.key.iter().enumerate().map(|(place, key)| format!("{} IS ?{}", quote(key), first + place)).collect();
     parts.join(" AND ")
 }
 
-fn collect<'a>(query: &mut Statement<'_>, values: impl Iterator<Item = Bound<'a>>, table: &Table) -> Result<Vec<Row>> {
+pub(super) fn collect<'a>(query: &mut Statement<'_>, values: impl Iterator<Item = Bound<'a>>, table: &Table) -> Result<Vec<Row>> {
     let mut rows = query.query(params_from_iter(values))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {

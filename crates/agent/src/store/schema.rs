@@ -57,6 +57,8 @@ pub struct Table {
     pub columns: Vec<String>,
     /// The columns that do not, and why.
     pub left_out: Vec<(String, LeftOut)>,
+    /// What columns get in rows that do not name them, where that is not NULL.
+    pub defaults: Row,
     /// What left-out columns get in rows that come from elsewhere, where they must hold something and have no default.
     pub fillers: Vec<(String, Value)>,
     /// Whether the shadow keeps prints per column.
@@ -95,6 +97,8 @@ pub struct Reference {
     pub other_columns: Vec<String>,
     /// Whether the schema says so, and not only the config.
     pub is_declared: bool,
+    /// Whether rows at the other end are found by an index.
+    pub is_indexed: bool,
 }
 
 impl Schema {
@@ -283,14 +287,16 @@ struct Column {
     kind: String,
     must_hold: bool,
     key_place: i64,
+    /// An expression in SQL.
+    default: Option<String>,
 }
 
 fn read_columns(conn: &Connection, table: &str) -> Result<Vec<Column>> {
     let mut query = conn.prepare(
-        "SELECT name, type, \"notnull\" AND dflt_value IS NULL, pk FROM pragma_table_xinfo(?1) WHERE hidden = 0 ORDER BY cid",
+        "SELECT name, type, \"notnull\" AND dflt_value IS NULL, pk, dflt_value FROM pragma_table_xinfo(?1) WHERE hidden = 0 ORDER BY cid",
     )?;
     let columns = query.query_map([table], |row| {
-        Ok(Column { name: row.get(0)?, kind: row.get(1)?, must_hold: row.get(2)?, key_place: row.get(3)? })
+        Ok(Column { name: row.get(0)?, kind: row.get(1)?, must_hold: row.get(2)?, key_place: row.get(3)?, default: row.get(4)? })
     })?;
     columns.collect()
 }
@@ -323,10 +329,12 @@ fn read_table(conn: &Connection, name: &str, config: &Config) -> Result<std::res
         let Some(column) = all.iter().map(|known| &known.name).find(|known| known.eq_ignore_ascii_case(column)) else { continue };
         if !parents.iter().any(|known| known.columns.len() == 1 && known.columns[0] == *column) {
             let (columns, other_columns) = (vec![column.clone()], Vec::new());
-            parents.push(Reference { table: parent.clone(), columns, other_columns, is_declared: false });
+            parents.push(Reference { table: parent.clone(), columns, other_columns, is_declared: false, is_indexed: true });
         }
     }
     let (mut columns, mut left_out, mut fillers) = (Vec::new(), Vec::new(), Vec::new());
+    let defaults =
+        all.iter().filter_map(|column| Some((column.name.clone(), default_of(conn, column.default.as_deref()?)?))).collect();
     for column in all {
         let is_listed = [&settings.exclude, &settings.ignore].into_iter().flatten().flatten();
         let is_listed = is_listed.into_iter().any(|listed| listed.eq_ignore_ascii_case(&column.name));
@@ -369,6 +377,7 @@ fn read_table(conn: &Connection, name: &str, config: &Config) -> Result<std::res
         filter: settings.filter.as_deref().map(filter_sql),
         key,
         columns,
+        defaults,
         left_out,
         fillers,
         fresh: None,
@@ -395,6 +404,12 @@ pub fn filter_error(conn: &Connection, table: &str, filter: &str) -> Option<Stri
 /// A condition as part of a statement: a comment in it ends with it.
 pub fn filter_sql(filter: &str) -> String {
     format!("({filter}\n)")
+}
+
+/// What an expression for a default gives; `None` for NULL, and for what cannot be said without a row.
+fn default_of(conn: &Connection, expression: &str) -> Option<Value> {
+    let value = conn.query_row(&format!("SELECT ({expression}\n)"), [], |row| crate::store::rows::value_at(row, 0)).ok();
+    value.filter(|value| !value.is_null())
 }
 
 /// Nothing, as a column of this kind holds it.
@@ -455,7 +470,10 @@ fn read_parents(conn: &Connection, table: &str) -> Result<Vec<Reference>> {
     let mut parents: Vec<(i64, Reference)> = Vec::new();
     for (id, parent, from, to) in rows {
         if parents.last().is_none_or(|(last, _)| *last != id) {
-            parents.push((id, Reference { table: parent, columns: Vec::new(), other_columns: Vec::new(), is_declared: true }));
+            parents.push((
+                id,
+                Reference { table: parent, columns: Vec::new(), other_columns: Vec::new(), is_declared: true, is_indexed: true },
+            ));
         }
         if let Some((_, reference)) = parents.last_mut() {
             reference.columns.push(from);
@@ -481,12 +499,14 @@ fn link_children(conn: &Connection, tables: &mut [Table]) -> Result<()> {
                     column.clone_from(known);
                 }
             }
-            if has_index_on(conn, &table.name, &reference.columns)? {
+            let is_indexed = has_index_on(conn, &table.name, &reference.columns)?;
+            if is_indexed || has_rowid(conn, &table.name)? {
                 let back = Reference {
                     table: table.name.clone(),
                     columns: reference.other_columns.clone(),
                     other_columns: reference.columns.clone(),
                     is_declared: reference.is_declared,
+                    is_indexed,
                 };
                 links.push((name.clone(), back));
             }
@@ -503,7 +523,13 @@ fn link_children(conn: &Connection, tables: &mut [Table]) -> Result<()> {
     Ok(())
 }
 
-/// Looking for children without an index would read the whole table while the POS waits.
+/// Rows of a table without rowids have no order in which the newest come first.
+fn has_rowid(conn: &Connection, table: &str) -> Result<bool> {
+    conn.query_row("SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND name = ?1 AND NOT wr", [table], |row| {
+        row.get::<_, i64>(0).map(|found| found > 0)
+    })
+}
+
 fn has_index_on(conn: &Connection, table: &str, columns: &[String]) -> Result<bool> {
     let first = columns.first().map(String::as_str).unwrap_or_default();
     conn.query_row(

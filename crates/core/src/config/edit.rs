@@ -26,7 +26,8 @@ pub struct TableChange {
     pub entity: Option<String>,
     /// References that the schema does not declare, by column.
     pub references: Vec<(String, String)>,
-    /// A line for people above the settings, when the table has none yet.
+    /// A line for people above the settings: its text up to the first colon tells it from other lines, and takes the place of one that
+    /// begins with the same.
     pub remark: Option<String>,
 }
 
@@ -48,17 +49,28 @@ pub fn edit_table(text: &str, table: &str, change: &TableChange) -> Result<Strin
     let tables = tables.as_table_like_mut().ok_or_else(|| ConfigError::Table("tables is not a table".to_owned()))?;
     // A table that is there is found in whatever case it was written.
     let there = tables.iter().find(|(name, _)| name.eq_ignore_ascii_case(table)).map(|(name, _)| name.to_owned());
-    let is_new = there.is_none();
     let name = there.unwrap_or_else(|| table.to_owned());
     let item = tables.entry(&name).or_insert(Item::Table(TomlTable::new()));
-    if let (true, Some(remark), Some(new)) = (is_new, &change.remark, item.as_table_mut()) {
-        new.decor_mut().set_prefix(format!("\n# {}\n", remark.replace('\n', " ")));
+    if let (Some(remark), Some(table)) = (&change.remark, item.as_table_mut()) {
+        let before = table.decor().prefix().and_then(|prefix| prefix.as_str()).unwrap_or("\n").to_owned();
+        table.decor_mut().set_prefix(with_remark(&before, &remark.replace('\n', " ")));
     }
     let settings = item.as_table_like_mut().ok_or_else(|| ConfigError::Table(format!("tables.{name} is not a table")))?;
     apply(settings, change)?;
     let text = document.to_string();
     Config::parse(&text)?;
     Ok(text)
+}
+
+/// What stands before a table, with the remark in its place.
+fn with_remark(before: &str, remark: &str) -> String {
+    let about = remark.split_once(':').map_or(remark, |(about, _)| about);
+    let is_old = |line: &str| {
+        let rest = line.trim_end().strip_prefix("# ").and_then(|line| line.strip_prefix(about));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+    };
+    let kept: String = before.split_inclusive('\n').filter(|line| !is_old(line)).collect();
+    format!("{kept}# {remark}\n")
 }
 
 fn apply(settings: &mut dyn TableLike, change: &TableChange) -> Result<(), ConfigError> {
@@ -188,6 +200,15 @@ mod tests {
         );
         let remark = change(|c| (c.key, c.remark) = (Some(Key::Register), Some("rows are made on each register".into())));
         check("sales", &remark, &["\n# rows are made on each register\n[tables.sales]\n"]);
+    }
+
+    #[test]
+    fn a_remark_takes_the_place_of_the_one_before() {
+        let remark = |text: &str| TableChange { remark: Some(text.to_owned()), ..TableChange::default() };
+        let first = edit_table(FILE, "products", &remark("Products: counted")).unwrap();
+        let second = edit_table(&first, "products", &remark("Products: given")).unwrap();
+        assert!(second.contains("\n# Prices come from the office.\n# Products: given\n[tables.Products]"), "{second}");
+        assert!(!second.contains("counted"), "{second}");
     }
 
     #[test]

@@ -23,7 +23,7 @@ fn head(json: Option<&str>) -> Head {
 
 fn head_by(device: &str, json: Option<&str>) -> Head {
     let row = json.map(row);
-    let since = vec![Entry { writer: writer(device, 100), row: row.clone() }];
+    let since = vec![Entry { writer: writer(device, 100), row: row.clone(), by_pull: false }];
     Head { version: 6, at_ms: 100, by_same_device: false, row, since }
 }
 
@@ -264,12 +264,55 @@ fn a_device_never_conflicts_with_itself() {
     // Nor where somebody else changed another column in between; back to what it was is a change, too.
     let mut mixed = head_by("mine", Some(theirs));
     let both = r#"{"id":1,"price":9,"name":"y"}"#;
-    mixed.since.push(Entry { writer: writer("theirs", 150), row: Some(row(both)) });
+    mixed.since.push(Entry { writer: writer("theirs", 150), row: Some(row(both)), by_pull: false });
     mixed.row = Some(row(both));
     for updated_fields in [incoming.updated_fields.clone(), None] {
         let incoming = Incoming { updated_fields, ..incoming.clone() };
         let expected = Decision::Merge { row: row(r#"{"id":1,"price":2,"name":"y"}"#), at_ms: 200, disputes: Vec::new() };
         assert_eq!(plainly(Some(&mixed), Some(&row(PLAIN)), &incoming), expected);
+    }
+}
+
+#[test]
+fn a_delete_of_what_never_arrived_does_not_take_another_row_along() {
+    let delete = Incoming { base_version: None, ..of(Operation::Delete, None, "{}") };
+    assert!(matches!(plainly(Some(&head(Some(PLAIN))), None, &delete), Decision::Conflict { .. }));
+    let own = Head { by_same_device: true, ..head_by("mine", Some(PLAIN)) };
+    assert!(matches!(plainly(Some(&own), None, &delete), Decision::Apply { row: None, .. }));
+}
+
+/// An update of `price` by a register that has never heard of the row's version, on top of `theirs`; whether a person must decide.
+fn check_unheard(theirs: &str, mine: &str, before: &str, expected: bool) {
+    let incoming = Incoming { base_version: None, before: row(before), ..update(&["price"], mine) };
+    let decision = plainly(Some(&head(Some(theirs))), None, &incoming);
+    assert_eq!(matches!(decision, Decision::Conflict { .. }), expected, "{mine} on {theirs}: {decision:?}");
+}
+
+#[test]
+fn an_update_of_a_row_that_never_arrived_as_a_whole_loses_nothing_of_it() {
+    let theirs = r#"{"id":1,"price":2,"name":"tea"}"#;
+    check_unheard(theirs, r#"{"id":1,"price":3,"name":"tea"}"#, "{}", false);
+    check_unheard(theirs, r#"{"id":1,"price":3,"name":"tea","size":null}"#, r#"{"price":2}"#, false);
+    // Its own row had another name, or another price before, and nobody has heard of that.
+    check_unheard(theirs, r#"{"id":1,"price":3,"name":"mint"}"#, "{}", true);
+    check_unheard(theirs, r#"{"id":1,"price":3,"name":"tea"}"#, r#"{"price":1}"#, true);
+    // Once something of it has arrived, the rest follows as ever.
+    let mut both = head_by("mine", Some(r#"{"id":1,"price":2,"name":"oat"}"#));
+    both.since.push(Entry { writer: writer("theirs", 150), row: Some(row(theirs)), by_pull: false });
+    both.row = Some(row(theirs));
+    let incoming = Incoming { base_version: None, ..update(&["price"], r#"{"id":1,"price":3,"name":"oat"}"#) };
+    let expected = Decision::Merge { row: row(r#"{"id":1,"price":3,"name":"tea"}"#), at_ms: 200, disputes: Vec::new() };
+    assert_eq!(plainly(Some(&both), None, &incoming), expected);
+}
+
+#[test]
+fn a_persons_decision_at_the_same_register_is_as_new_to_its_till_as_to_all_others() {
+    let mut decided = head_by("mine", Some(r#"{"id":1,"price":9,"name":"x"}"#));
+    decided.since[0].by_pull = true;
+    for updated_fields in [Some(vec!["price".to_owned()]), None] {
+        let incoming = Incoming { updated_fields, ..update(&["price"], r#"{"id":1,"price":2,"name":"x"}"#) };
+        let decision = plainly(Some(&decided), Some(&row(r#"{"id":1,"price":5,"name":"x"}"#)), &incoming);
+        assert_eq!(outcome(&decision, "{}", "price"), ("2".to_owned(), Some(Kept::Client)));
     }
 }
 
@@ -341,7 +384,7 @@ mod orders {
             }
             if row != theirs {
                 head.version += 1;
-                head.since.push(Entry { writer: incoming.writer.clone(), row: Some(row.clone()) });
+                head.since.push(Entry { writer: incoming.writer.clone(), row: Some(row.clone()), by_pull: false });
                 head.row = Some(row);
             }
         }

@@ -73,6 +73,8 @@ pub enum Event {
     },
     /// The quiet is over.
     Resume,
+    /// Changes that waited for a person wait no longer.
+    Freed,
     /// A capture ended.
     Captured(Captured),
     /// A push ended.
@@ -93,6 +95,8 @@ pub enum Captured {
         /// Whether the journal holds more.
         more: bool,
     },
+    /// Nothing may be captured before a pull has brought back what the store has lost.
+    Later,
     /// The POS holds the store.
     Busy,
     /// The store cannot be read.
@@ -264,6 +268,7 @@ impl Sync {
                 self.hurry(now);
                 self.want_push(now);
             }
+            Event::Freed => self.has_more_to_send(now),
             Event::Captured(captured) => self.captured(&captured, now),
             Event::Pushed(pushed) => self.pushed(pushed, now),
             Event::Pulled(pulled) => self.pulled(pulled, now),
@@ -373,6 +378,11 @@ impl Sync {
         }
     }
 
+    fn has_more_to_send(&mut self, now: i64) {
+        self.sent_all_ms = i64::MIN;
+        self.want_push(now);
+    }
+
     /// Cuts waits short: a hint says that things may be better now.
     fn hurry(&mut self, now: i64) {
         if let Lane::Due(due) = &mut self.up {
@@ -390,8 +400,7 @@ impl Sync {
             Captured::Done { added, more } => {
                 self.capture_retry.succeeded();
                 if *added > 0 {
-                    self.sent_all_ms = i64::MIN;
-                    self.want_push(now);
+                    self.has_more_to_send(now);
                 }
                 if *more {
                     now
@@ -399,6 +408,11 @@ impl Sync {
                     self.captured_all_ms = since;
                     if self.capture_again { now } else { now + self.settings.interval_ms }
                 }
+            }
+            Captured::Later => {
+                self.capture_retry.succeeded();
+                self.captured_all_ms = i64::MIN;
+                if self.capture_again { now } else { now + self.settings.interval_ms }
             }
             Captured::Busy => now + STORE_BUSY_MS,
             Captured::Failed => now + self.capture_retry.failed(),

@@ -45,6 +45,33 @@ fn a_change_in_the_store_is_captured_and_sent_at_once() {
 }
 
 #[test]
+fn what_a_person_freed_goes_at_once_and_nothing_is_called_sent_before() {
+    let mut sync = machine();
+    settle(&mut sync, NOW);
+    effects(&mut sync, NOW);
+    sync.handle(Event::Freed, NOW + 10);
+    assert!(!sync.settled_since(NOW));
+    assert_eq!(effects(&mut sync, NOW + 10), [Effect::Push { changes_max: 500 }]);
+    sync.handle(Event::Freed, NOW + 11);
+    sync.handle(Event::Pushed(Pushed::Nothing), NOW + 12);
+    assert_eq!(effects(&mut sync, NOW + 12), [Effect::Push { changes_max: 500 }], "what came free during a push goes after it");
+    sync.handle(Event::Pushed(Pushed::Nothing), NOW + 13);
+    assert!(sync.settled_since(NOW));
+}
+
+#[test]
+fn a_store_that_is_yet_to_get_back_what_it_lost_is_not_called_captured() {
+    let mut sync = machine();
+    settle(&mut sync, NOW);
+    effects(&mut sync, NOW);
+    sync.handle(Event::StoreChanged, NOW + 5);
+    assert_eq!(effects(&mut sync, NOW + 5), [Effect::Capture]);
+    sync.handle(Event::Captured(Captured::Later), NOW + 8);
+    assert!(!sync.settled_since(NOW));
+    assert_eq!(effects(&mut sync, NOW + 8), [], "it is looked at again when the pull is over");
+}
+
+#[test]
 fn asking_ends_the_long_poll_and_looks_everywhere() {
     let mut sync = machine();
     settle(&mut sync, NOW);

@@ -4,6 +4,8 @@
 //! Paths: `POST /sync/register`, `POST /sync/push`, `POST /sync/pull`, `GET /sync/status`, `GET /sync/stats`,
 //! `GET /sync/conflicts`, `POST /sync/conflicts/{id}/resolve`, `POST /sync/suspend/{deviceId}`, `DELETE /sync/{deviceId}`, `GET /health`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -109,6 +111,36 @@ pub struct RegisterResponse {
     pub server_timestamp: Option<i64>,
 }
 
+/// `POST /sync/rekey`: the device has made itself another key.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RekeyRequest {
+    /// May stand in the header instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<String>,
+    /// The key so far. May stand in the header instead, and better does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<String>,
+    /// SHA-256 of the new key's text, 64 hexadecimal digits.
+    pub new_key_hash: String,
+}
+
+/// Answer to it, also when it is asked again: the new key is the device's key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RekeyResponse {
+    /// Always true.
+    pub success: bool,
+    /// When the new key expires, Unix milliseconds; never when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_expires_at: Option<i64>,
+    /// Until when the key before works, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_key_until: Option<i64>,
+    /// Hub clock, Unix milliseconds.
+    pub server_timestamp: i64,
+}
+
 /// `POST /sync/push`.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -130,6 +162,10 @@ pub struct PushRequest {
     /// The client's clock when it sent this, Unix milliseconds: the clock of its `timestamp`s is as wrong as this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<i64>,
+    /// The client's store went back in time and learned by a pull what the log held up to this change id, the client's own changes included:
+    /// of those it knows no more than its base versions say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_up_to: Option<i64>,
 }
 
 /// One change of a push.
@@ -162,6 +198,14 @@ pub struct PushChange {
     /// Columns as they were before the change: counters and JSON values are merged from there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Box<RawValue>>,
+    /// Columns of an update that are others under a new name: the new one, and the one before. A register that hears late of another one's
+    /// new name sends what it has; the later of what was written under either name stays.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub renamed: BTreeMap<String, String>,
+    /// The version that the row had in an epoch that the hub has left, after the place where it did: the hub has lost it, and `data` is the whole row.
+    /// Of several that are given back, the latest version stays. With `updatedFields` these were changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<i64>,
 }
 
 /// Answer to a push, 200 whenever the changes were looked at one by one.
@@ -381,6 +425,9 @@ pub struct PullRequest {
     /// When there is nothing yet, wait this long for a change (at most [`WAIT_MS_MAX`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
+    /// The epoch that the cursor counts in. When it is not the hub's, the answer has no changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<String>,
 }
 
 /// One page of changes.
@@ -403,6 +450,20 @@ pub struct PullResponse {
     /// The largest change id there is, for progress and to notice a hub that lost its log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_cursor_id: Option<i64>,
+    /// Deletes up to this change id may be forgotten. A smaller cursor but 0 is answered with 410 `cursor_expired`; who starts over from 0
+    /// hears nothing of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned_through: Option<i64>,
+    /// Up to this change id the hub's log and that of the epoch which the request named are the same: the hub was restored from a backup. What
+    /// a client knows from after it is lost, to be sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_at: Option<i64>,
+    /// When the key that the request came with expires, Unix milliseconds; never when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_expires_at: Option<i64>,
+    /// From when on the device should replace its key, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_renew_at: Option<i64>,
 }
 
 /// One change of a page.

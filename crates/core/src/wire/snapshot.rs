@@ -24,9 +24,9 @@ pub struct SnapshotRequest {
     pub api_key: Option<String>,
     /// The kind of rows.
     pub entity_type: String,
-    /// Rows after this one in the order of their ids; from the start when absent.
+    /// Rows of a version above this one; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<String>,
+    pub after_version: Option<i64>,
     /// Just these rows, deleted ones included; at most [`NAMED_MAX`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entity_ids: Option<Vec<String>>,
@@ -41,7 +41,8 @@ pub struct SnapshotRequest {
 pub struct SnapshotResponse {
     /// True unless the whole request failed.
     pub success: bool,
-    /// In the order of their ids.
+    /// In the order of their versions, the oldest write first. A row that is written between two pages comes in a later one, maybe
+    /// again.
     pub rows: Vec<SnapshotRow>,
     /// Whether there are more.
     pub has_more: bool,

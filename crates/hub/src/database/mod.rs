@@ -14,9 +14,10 @@ use tokio::sync::watch;
 pub use error::{DatabaseError, OpenError};
 pub use model::{
     Access, Batch, BatchOutcome, Compared, ConflictPage, ConflictQuery, ConflictStatus, Page, PageQuery, Permission, Place,
-    Progress, Registration, RegistrationOutcome, Resolve, ResolveOutcome, Resolved, Snapshot, SnapshotQuery, Terms, Wanted,
+    Progress, Registration, RegistrationOutcome, Rekey, RekeyOutcome, Resolve, ResolveOutcome, Resolved, Snapshot, SnapshotQuery,
+    Terms, Wanted,
 };
-pub use sqlite::Sqlite;
+pub use sqlite::{Pruned, Sqlite};
 
 use crate::key::KeyHash;
 
@@ -74,6 +75,20 @@ impl Database {
     pub async fn access_of(&self, device_id: &str) -> Result<Option<Access>, DatabaseError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.access_of(device_id).await,
+        }
+    }
+
+    /// Gives a device the key that it made itself.
+    pub async fn rekey(&self, wish: Rekey) -> Result<RekeyOutcome, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.rekey(wish).await,
+        }
+    }
+
+    /// Counts the age of devices' keys from now on, unless it is counted already.
+    pub async fn let_keys_age(&self, now_ms: i64) -> Result<(), DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.let_keys_age(now_ms).await,
         }
     }
 
@@ -172,6 +187,27 @@ impl Database {
     pub async fn progress(&self, device_id: &str) -> Result<Progress, DatabaseError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.progress(device_id).await,
+        }
+    }
+
+    /// The change id up to which this log and that of an epoch it has left are the same; `None` for an epoch that it never was in.
+    pub async fn forked_at(&self, epoch: &str) -> Result<Option<i64>, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.forked_at(epoch).await,
+        }
+    }
+
+    /// Begins a new epoch, from the next start on: the log was restored from a backup.
+    pub async fn begin_epoch(&self) -> Result<String, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.begin_epoch().await,
+        }
+    }
+
+    /// Removes some of what is older than the retention and needed by nobody.
+    pub async fn prune(&self, retention_ms: i64, now_ms: i64) -> Result<Pruned, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.prune(retention_ms, now_ms).await,
         }
     }
 

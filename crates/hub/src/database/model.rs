@@ -15,8 +15,39 @@ use crate::key::KeyHash;
 pub struct Access {
     /// The hash of its key.
     pub key_hash: KeyHash,
+    /// When it got the key, Unix milliseconds.
+    pub since_ms: i64,
+    /// The hash of the key before, and until when that works, Unix milliseconds.
+    pub old_key: Option<(KeyHash, i64)>,
     /// Whether the administrator suspended it.
     pub suspended: bool,
+}
+
+/// A device's wish for another key.
+pub struct Rekey {
+    /// The device.
+    pub device_id: String,
+    /// The hash of the key that it came with.
+    pub used: KeyHash,
+    /// The hash of the one that it is to have.
+    pub new: KeyHash,
+    /// Until when the one so far works, Unix milliseconds.
+    pub old_until_ms: i64,
+    /// Unix milliseconds.
+    pub now_ms: i64,
+}
+
+/// What became of it.
+pub enum RekeyOutcome {
+    /// The new key is the device's, now or since it asked before.
+    Done {
+        /// Since when, Unix milliseconds.
+        since_ms: i64,
+        /// Until when the key before works, Unix milliseconds.
+        old_until_ms: Option<i64>,
+    },
+    /// The device has a third key by now.
+    NotItsKey,
 }
 
 /// Why somebody may register.
@@ -69,6 +100,8 @@ pub struct Batch {
     pub policies: Policies,
     /// What must be added to the device's times to get this hub's, milliseconds.
     pub skew_ms: i64,
+    /// The device knows of its own changes up to this id no more than its base versions say; 0 when it has never lost any.
+    pub restored_up_to: i64,
     /// Unix milliseconds.
     pub now_ms: i64,
 }
@@ -108,12 +141,21 @@ pub struct Page {
     pub head: i64,
     /// The query's cursor lies beyond the head: this log is not the one that the cursor came from.
     pub beyond_head: bool,
+    /// Deletes up to this change id may be forgotten.
+    pub pruned_through: i64,
+    /// The query's cursor lies before that: nobody knows what the device has yet to delete.
+    pub expired: bool,
 }
 
 impl Page {
+    /// A page without changes.
+    pub fn empty(head: i64, pruned_through: i64) -> Self {
+        Self { changes: Vec::new(), has_more: false, new_cursor_id: 0, head, beyond_head: false, pruned_through, expired: false }
+    }
+
     /// Whether there is nothing to say, so that a long poll goes on.
     pub fn is_quiet(&self) -> bool {
-        self.changes.is_empty() && !self.has_more && !self.beyond_head
+        self.changes.is_empty() && !self.has_more && !self.beyond_head && !self.expired
     }
 }
 
@@ -224,15 +266,15 @@ pub struct SnapshotQuery {
 
 /// A page of rows, or some by name.
 pub enum Wanted {
-    /// The ones after this id; all from the start when `None`.
-    After(Option<String>),
+    /// The ones of a version above this one; all for 0.
+    Above(i64),
     /// Just these, deleted ones included.
     These(Vec<String>),
 }
 
 /// Rows as they are now.
 pub struct Snapshot {
-    /// In the order of their ids, or as asked for.
+    /// In the order of their versions, or as asked for.
     pub rows: Vec<SnapshotRow>,
     /// Whether there are more.
     pub has_more: bool,

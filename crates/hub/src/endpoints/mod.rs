@@ -2,6 +2,7 @@
 
 pub(crate) mod health;
 pub(crate) mod register;
+pub(crate) mod rekey;
 
 pub(crate) mod conflicts;
 pub(crate) mod pull;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::body::SMALL_BODY_BYTES_MAX;
 use crate::clock::now_ms;
-use crate::credentials::{Credentials, admit};
+use crate::credentials::{Admitted, Credentials, admit_with_key};
 use crate::database::{Page, PageQuery};
 use crate::hub::Hub;
 use crate::refusal::Refusal;
@@ -20,16 +20,29 @@ use crate::refusal::Refusal;
 const ENTITY_TYPES_MAX: usize = 1000;
 
 pub(crate) async fn pull(State(hub): State<Hub>, headers: HeaderMap, body: Body) -> Result<Json<PullResponse>, Refusal> {
-    let (device_id, request) = admit(&hub, &headers, body, SMALL_BODY_BYTES_MAX, |request: &mut PullRequest| {
+    let (admitted, request) = admit_with_key(&hub, &headers, body, SMALL_BODY_BYTES_MAX, |request: &mut PullRequest| {
         Credentials::from_body(&mut request.device_id, &mut request.api_key)
     })
     .await?;
     let wait = Duration::from_millis(request.wait_ms.unwrap_or(0).min(WAIT_MS_MAX));
+    let own_epoch = hub.database().epoch();
+    if let Some(epoch) = request.epoch.as_deref().filter(|epoch| *epoch != own_epoch) {
+        // Its cursor means nothing in this log.
+        let forked_at = hub.database().forked_at(epoch).await?;
+        let head = *hub.database().heads().borrow();
+        let page = Page { beyond_head: true, ..Page::empty(head, 0) };
+        return Ok(Json(PullResponse { forked_at, ..answer(page, own_epoch) }));
+    }
+    let Admitted { device_id, expires_at: key_expires_at, renew_at: key_renew_at } = admitted;
     let query = query_of(request, device_id)?;
     let noting = hub.database().note_cursor(&query.device_id, query.from, now_ms());
     let (noted, page) = tokio::join!(noting, first_page(&hub, query.clone(), wait));
     noted?;
-    Ok(Json(answer(page?, hub.database().epoch())))
+    let page = page?;
+    if page.expired {
+        return Err(Refusal::cursor_expired());
+    }
+    Ok(Json(PullResponse { key_expires_at, key_renew_at, ..answer(page, hub.database().epoch()) }))
 }
 
 fn query_of(request: PullRequest, device_id: String) -> Result<PageQuery, Refusal> {
@@ -84,5 +97,9 @@ fn answer(page: Page, epoch: &str) -> PullResponse {
         server_timestamp: now_ms(),
         epoch: Some(epoch.to_owned()),
         head_cursor_id: Some(page.head),
+        pruned_through: Some(page.pruned_through),
+        forked_at: None,
+        key_expires_at: None,
+        key_renew_at: None,
     }
 }

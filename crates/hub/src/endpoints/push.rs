@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
 use tillsync_core::change::Verdict;
+use tillsync_core::clock::skew_ms;
 use tillsync_core::wire::hub::{BODY_BYTES_MAX, PUSH_CHANGES_MAX, PushError, PushRequest, PushResponse, PushResult};
 
 use crate::clock::now_ms;
@@ -12,9 +13,6 @@ use crate::credentials::{Credentials, admit};
 use crate::database::{Batch, BatchOutcome};
 use crate::hub::{Hub, Options};
 use crate::refusal::Refusal;
-
-/// A device's clock that is less than this away is right: the difference may as well be the time that the request took.
-const SKEW_MS_MIN: i64 = 120_000;
 
 /// A request names the policies of the tables of one store.
 const POLICIES_MAX: usize = 1000;
@@ -40,10 +38,11 @@ pub(crate) async fn push(
     let now_ms = now_ms();
     let mut policies = request.policies;
     policies.extend(options.policies.iter().map(|(entity, merging)| (entity.clone(), merging.clone())));
-    let skew_ms = request.sent_at.map_or(0, |sent_at| now_ms.saturating_sub(sent_at));
-    let skew_ms = if skew_ms.saturating_abs() < SKEW_MS_MIN { 0 } else { skew_ms };
+    let skew_ms = skew_ms(request.sent_at, now_ms);
     let cursor_id = request.cursor_id;
-    let batch = Batch { device_id: device_id.clone(), cursor_id, changes: request.changes, policies, skew_ms, now_ms };
+    let restored_up_to = request.restored_up_to.unwrap_or(0);
+    let changes = request.changes;
+    let batch = Batch { device_id: device_id.clone(), cursor_id, changes, policies, skew_ms, restored_up_to, now_ms };
     let outcome = hub.database().push(batch).await?;
     let response = answer(outcome, entity_ids, hub.database().epoch(), now_ms);
     let (stored, refused) = (response.synced_count, response.errors.len());

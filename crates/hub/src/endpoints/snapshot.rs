@@ -26,13 +26,15 @@ pub(crate) async fn snapshot(State(hub): State<Hub>, headers: HeaderMap, body: B
     if limit == 0 {
         return Err(Refusal::bad_field("limit", format!("a page has 1 to {SNAPSHOT_LIMIT_MAX} rows")));
     }
-    let wanted = match (request.entity_ids, request.after) {
-        (Some(_), Some(_)) => return Err(Refusal::bad_field("after", "ask for rows after one, or for named ones, not for both")),
+    let wanted = match (request.entity_ids, request.after_version) {
+        (Some(_), Some(_)) => {
+            return Err(Refusal::bad_field("afterVersion", "ask for rows above a version, or for named ones, not for both"));
+        }
         (Some(ids), None) if ids.len() > NAMED_MAX => {
             return Err(Refusal::bad_field("entityIds", format!("at most {NAMED_MAX} rows at once")));
         }
         (Some(ids), None) => Wanted::These(ids),
-        (None, after) => Wanted::After(after),
+        (None, after) => Wanted::Above(after.unwrap_or(0)),
     };
     may_see(&hub, &device_id, &request.entity_type).await?;
     let query = SnapshotQuery { entity_type: request.entity_type, wanted, limit: limit as usize };

@@ -354,3 +354,50 @@ async fn what_rules_decided_long_ago_goes_and_what_people_decided_or_must_decide
     let left: Vec<i64> = list(&shop, &b, "").await.iter().map(|one| one["id"].as_i64().unwrap()).collect();
     assert_eq!(left, [2, 3, 4]);
 }
+
+#[tokio::test]
+async fn a_device_whose_store_was_restored_knows_its_own_changes_no_better_than_others() {
+    for (restored_up_to, status, noted) in [(None, "applied", false), (Some(1), "applied", false), (Some(2), "applied", true)] {
+        let shop = Shop::open().await;
+        let a = shop.device("A").await;
+        shop.push(&a, &[event("create", "1", None, &[], json!({ "id": 1, "price": 2, "name": "x" }))]).await;
+        shop.push(&a, &[event("update", "1", Some(1), &["price"], json!({ "id": 1, "price": 9, "name": "x" }))]).await;
+        let mut change = event("update", "1", Some(1), &["price"], json!({ "id": 1, "price": 3, "name": "x" }));
+        change["timestamp"] = json!(7);
+        let answer = push(&shop, &a, &json!({ "restoredUpTo": restored_up_to, "changes": [change] })).await;
+        assert_eq!(answer["results"][0]["status"], status, "{restored_up_to:?}: {answer}");
+        assert_eq!(answer["results"][0]["conflict"]["serverValue"]["price"], if noted { json!(9) } else { json!(null) });
+    }
+}
+
+#[tokio::test]
+async fn a_decision_at_a_register_is_not_overwritten_unnoted_by_its_till() {
+    let policies = json!({ "products": { "columns": { "price": "manual" } } });
+    let Dispute { shop, b, answer, .. } = dispute(policies, json!({ "price": 3 })).await;
+    assert_eq!(answer["results"][0]["status"], "conflict");
+    let (status, _) = resolve(&shop, &b, 1, json!({ "resolution": "server-wins", "baseVersion": 2 })).await;
+    assert_eq!(status, 200);
+    // The till has not heard of the decision, nor of the value that it kept.
+    let mut change = event("update", "1", Some(1), &["price"], json!({ "id": 1, "price": 4, "name": "x" }));
+    change["timestamp"] = json!(8);
+    let answer = push(&shop, &b, &json!({ "changes": [change] })).await;
+    assert_eq!(answer["results"][0]["conflict"]["serverValue"]["price"], 9, "{answer}");
+}
+
+#[tokio::test]
+async fn who_brings_a_row_as_it_was_before_a_delete_hears_of_the_delete() {
+    let shop = Shop::open().await;
+    let (a, b) = (shop.device("A").await, shop.device("B").await);
+    let tea = json!({ "id": 1, "price": 2, "name": "x" });
+    shop.push(&a, &[event("create", "1", None, &[], tea.clone())]).await;
+    shop.push(&a, &[event("delete", "1", Some(1), &[], json!(null))]).await;
+    let late = event("create", "1", None, &[], tea.clone());
+    for _ in 0..2 {
+        let answer = shop.push(&b, std::slice::from_ref(&late)).await;
+        assert_eq!(verdicts(&answer), [("merged".to_owned(), Some(2))], "{answer}");
+        assert_eq!(answer["results"][0]["serverData"], json!(null));
+    }
+    // Another row with that key, or the same one made by somebody who knows of the delete, is a new row.
+    let answer = shop.push(&b, &[event("create", "1", Some(2), &[], tea)]).await;
+    assert_eq!(verdicts(&answer), [("applied".to_owned(), Some(3))], "{answer}");
+}

@@ -28,25 +28,56 @@ fn rows(answer: &Value) -> Vec<(String, i64)> {
     rows.iter().map(|row| (row["entityId"].as_str().unwrap().to_owned(), row["version"].as_i64().unwrap())).collect()
 }
 
+/// A page of four products above a version, absent at first.
+async fn page_above(shop: &Shop, device: &Device, version: Option<i64>) -> Value {
+    ask(shop, device, "/sync/snapshot", json!({ "entityType": "products", "afterVersion": version, "limit": 4 })).await
+}
+
+fn named(expected: &[(i64, i64)]) -> Vec<(String, i64)> {
+    expected.iter().map(|(id, version)| (id.to_string(), *version)).collect()
+}
+
 #[tokio::test]
-async fn a_snapshot_has_every_row_once_as_it_is_now() {
+async fn a_snapshot_has_every_row_once_as_it_is_now_and_the_oldest_write_first() {
     let (shop, a) = stocked().await;
-    let (mut found, mut after) = (Vec::new(), Value::Null);
+    let (mut found, mut last) = (Vec::new(), None);
     loop {
-        let page = ask(&shop, &a, "/sync/snapshot", json!({ "entityType": "products", "after": after, "limit": 4 })).await;
+        let page = page_above(&shop, &a, last).await;
         assert_eq!((&page["headCursorId"], &page["epoch"]), (&json!(12), &json!(shop.hub.database().epoch())));
         found.extend(rows(&page));
-        after = page["rows"].as_array().unwrap().last().unwrap()["entityId"].clone();
+        last = found.last().map(|(_, version)| *version);
         if page["hasMore"] == false {
             break;
         }
+        assert_eq!(rows(&page).len(), 4);
     }
-    let expected: Vec<_> = [(0, 1), (1, 2), (2, 3), (3, 11), (5, 6), (6, 7), (7, 8), (8, 9), (9, 10)]
-        .map(|(id, version): (i64, i64)| (id.to_string(), version))
-        .to_vec();
-    assert_eq!(found, expected);
+    assert_eq!(found, named(&[(0, 1), (1, 2), (2, 3), (5, 6), (6, 7), (7, 8), (8, 9), (9, 10), (3, 11)]));
     let none = ask(&shop, &a, "/sync/snapshot", json!({ "entityType": "sales" })).await;
     assert_eq!((rows(&none).len(), &none["hasMore"]), (0, &json!(false)));
+}
+
+#[tokio::test]
+async fn a_row_that_is_written_between_two_pages_comes_in_a_later_one() {
+    let (shop, a) = stocked().await;
+    let first = page_above(&shop, &a, None).await;
+    assert_eq!(rows(&first), named(&[(0, 1), (1, 2), (2, 3), (5, 6)]));
+    // One that has come already, one that has not, one that goes, one that comes back, and a new one.
+    shop.push(
+        &a,
+        &[
+            event("update", "1", Some(2), &["cents"], json!({ "id": 1, "cents": 80 })),
+            event("update", "7", Some(8), &["cents"], json!({ "id": 7, "cents": 80 })),
+            event("delete", "8", Some(9), &[], json!({ "id": 8 })),
+            event("create", "4", Some(12), &[], json!({ "id": 4 })),
+            event("create", "10", None, &[], json!({ "id": 10 })),
+        ],
+    )
+    .await;
+    let second = page_above(&shop, &a, Some(6)).await;
+    assert_eq!((rows(&second), &second["hasMore"]), (named(&[(6, 7), (9, 10), (3, 11), (1, 13)]), &json!(true)));
+    let third = page_above(&shop, &a, Some(13)).await;
+    assert_eq!((rows(&third), &third["hasMore"]), (named(&[(7, 14), (4, 16), (10, 17)]), &json!(false)));
+    assert_eq!(third["rows"][0]["data"]["cents"], 80);
 }
 
 #[tokio::test]
@@ -96,7 +127,7 @@ async fn what_makes_no_sense_is_refused() {
     for (path, body, field) in [
         ("/sync/snapshot", json!({}), "entityType"),
         ("/sync/snapshot", json!({ "entityType": "products", "limit": 0 }), "limit"),
-        ("/sync/snapshot", json!({ "entityType": "products", "after": "1", "entityIds": [] }), "after"),
+        ("/sync/snapshot", json!({ "entityType": "products", "afterVersion": 1, "entityIds": [] }), "afterVersion"),
         ("/sync/digest", json!({ "entityType": "products", "buckets": [1024] }), "buckets"),
         ("/sync/digest", json!({ "buckets": [1] }), "entityType"),
     ] {

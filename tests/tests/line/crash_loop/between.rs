@@ -130,3 +130,39 @@ fn a_pulled_row_does_not_overwrite_one_that_the_full_sync_has_yet_to_send() {
         assert_eq!((counts.pending, counts.conflicts), (0, 1));
     });
 }
+
+#[test]
+fn what_the_pos_did_to_a_row_without_triggers_is_not_overwritten_before_it_is_seen() {
+    const SWAP: &str = "UPDATE products SET sku = 'x' WHERE id = 1; UPDATE products SET sku = 'cake' WHERE id = 2;
+        UPDATE products SET sku = 'tea' WHERE id = 1";
+    // What A does, what B's POS does when the page is there and no scan was, and what all have in the end.
+    let stories: [(&str, &str, Option<&str>); 5] = [
+        ("UPDATE products SET price = 9.5 WHERE id = 1", "UPDATE products SET name = 'Pie' WHERE id = 1", Some("Pie 9.5")),
+        ("UPDATE products SET price = 9.5 WHERE id = 1", "UPDATE products SET price = price WHERE id = 1", Some("Cake 9.5")),
+        ("UPDATE products SET price = 9.5 WHERE id = 1", "UPDATE products SET price = 9.5 WHERE id = 1", Some("Cake 9.5")),
+        ("DELETE FROM products WHERE id = 1", "DELETE FROM products WHERE id = 1", None),
+        (SWAP, "UPDATE products SET name = 'Pie' WHERE id = 1", Some("Pie 1.5")),
+    ];
+    for mode in [Journal::Wal, Journal::Delete] {
+        for (on_a, on_b, expected) in stories {
+            on_runtime(async {
+                let mut shop = Shop::with(mode, CAKE, "", Plan::default()).await;
+                shop.a.sync().await;
+                shop.b.scans();
+                shop.b.sync().await;
+                shop.a.sell(on_a);
+                shop.a.sync().await;
+                assert!(matches!(shop.b.agent().pull(0).await.unwrap(), Pulled::Page { .. }));
+                shop.b.sell(on_b);
+                shop.b.agent().apply().unwrap();
+                for _ in 0..2 {
+                    shop.b.sync().await;
+                    shop.a.sync().await;
+                }
+                let look = "SELECT name || ' ' || price FROM products WHERE id = 1";
+                assert_eq!(shop.b.value(look).as_deref(), expected, "{on_a}; {on_b}");
+                assert_eq!(shop.end().conflicts, 0, "{on_a}; {on_b}");
+            });
+        }
+    }
+}

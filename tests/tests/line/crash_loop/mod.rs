@@ -5,6 +5,7 @@ mod applied;
 mod between;
 mod compare;
 mod counters;
+mod fetching;
 mod line;
 mod pos;
 mod register;

@@ -10,7 +10,7 @@ use tillsync_agent::credentials::{Credentials, Key};
 use tillsync_agent::faults::Faults;
 use tillsync_agent::remote::{RegisterReply, Remote};
 use tillsync_agent::state::State;
-use tillsync_core::config::{Config, Table};
+use tillsync_core::config::{Capture, Config, Table};
 use tillsync_core::sync::{Applied, Pulled, Pushed};
 use tillsync_core::wire::hub::RegisterRequest;
 
@@ -147,6 +147,38 @@ impl Register {
         self.agent = Some(self.open());
     }
 
+    /// From now on the store has no triggers, and every row is looked at instead.
+    pub fn scans(&mut self) {
+        self.config.capture = Capture::Scan;
+        self.start_anew();
+        self.agent().set_up().unwrap();
+        assert_eq!(self.triggers(), [""; 0]);
+    }
+
+    /// Fetches a page and applies it; nothing when that fails.
+    pub async fn fetch_page(&mut self) {
+        let agent = self.agent();
+        let fetch = async {
+            if let Pulled::Page { .. } = agent.pull(0).await? {
+                agent.apply()?;
+            }
+            Ok(())
+        };
+        match fetch.await {
+            Ok(()) => {}
+            Err(AgentError::Ended(_)) => self.reopen(),
+            Err(error) => panic!("{}: {error}", self.config.name),
+        }
+    }
+
+    /// Compares the store with what was last seen, as a running agent does after a restore.
+    pub async fn scan(&mut self) {
+        while let Err(error) = self.agent().scan(false) {
+            assert!(matches!(error, AgentError::Ended(_)), "{error}");
+            self.reopen();
+        }
+    }
+
     /// Captures, sends and fetches until nothing is left, however often the agent ends.
     pub async fn sync(&mut self) {
         for _ in 0..ROUNDS_MAX {
@@ -170,6 +202,9 @@ async fn round(agent: &Agent) -> Result<bool, AgentError> {
         if !captured.more {
             break;
         }
+    }
+    if agent.config.capture == Capture::Scan {
+        quiet &= agent.scan(false)?.added == 0;
     }
     loop {
         match agent.push(BATCH).await? {

@@ -1,7 +1,9 @@
 //! Two registers and a hub, and the one scenario that every run goes through.
 
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::Router;
 use tempfile::TempDir;
 use tillsync_hub::{Hub, Options, router};
 
@@ -41,6 +43,9 @@ pub struct Shop {
     folder: TempDir,
     pub a: Register,
     pub b: Register,
+    /// The hub, and its service for devices that are no registers.
+    hub: Hub,
+    pub service: Router,
     plan: Plan,
 }
 
@@ -50,19 +55,29 @@ impl Shop {
         on_runtime(async {
             let mut shop = Self::open(journal, trouble).await;
             shop.live().await;
-            let happened = shop.plan.happened() || shop.a.was_ended() || shop.b.was_ended();
-            Outcome { end: shop.end(), happened }
+            shop.outcome()
         })
+    }
+
+    /// How the run ended, now that it has.
+    pub fn outcome(&self) -> Outcome {
+        let happened = self.plan.happened() || self.a.was_ended() || self.b.was_ended();
+        Outcome { end: self.end(), happened }
     }
 
     /// Two stores of which the second is empty.
     async fn open(journal: Journal, trouble: Trouble) -> Self {
+        Self::open_with(journal, [pos::BEFORE, ""], trouble).await
+    }
+
+    /// Two stores that hold this from before Tillsync, and trouble to come.
+    pub async fn open_with(journal: Journal, [on_a, on_b]: [&str; 2], trouble: Trouble) -> Self {
         // Registering is another story; the counting starts after it.
         let plan = match trouble {
             Trouble::Call { call, fault } => Plan::at(call + 2, fault),
             Trouble::None | Trouble::EndOfA { .. } | Trouble::EndOfB { .. } => Plan::default(),
         };
-        let mut shop = Self::with(journal, pos::BEFORE, "", plan).await;
+        let mut shop = Self::with(journal, on_a, on_b, plan).await;
         match trouble {
             Trouble::EndOfA { step } => shop.a.end_at(step),
             Trouble::EndOfB { step } => shop.b.end_at(step),
@@ -80,11 +95,11 @@ impl Shop {
     pub async fn with_tables(journal: Journal, [on_a, on_b]: [&str; 2], tables: &Tables, plan: Plan) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let hub = Hub::open(folder.path().join("hub.db")).await.unwrap();
-        let service = router(hub, Options { open_registration: true, ..Options::default() });
+        let service = router(hub.clone(), Options { open_registration: true, ..Options::default() });
         let line = || Line::new(service.clone(), plan.clone());
         let a = Register::set_up(folder.path(), "a", journal, on_a, tables.clone(), line()).await;
         let b = Register::set_up(folder.path(), "b", journal, on_b, tables.clone(), line()).await;
-        Self { folder, a, b, plan }
+        Self { folder, a, b, hub, service, plan }
     }
 
     async fn live(&mut self) {
@@ -106,6 +121,13 @@ impl Shop {
         self.b.sell(pos::ON_B);
         self.b.sync().await;
         self.a.sync().await;
+    }
+
+    /// Half a year goes by at the hub.
+    pub async fn forget(&self) {
+        let retention_ms = 180 * 86_400_000;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+        while self.hub.database().prune(retention_ms, now + retention_ms + 1_000).await.unwrap().more {}
     }
 
     /// Compares both stores with the hub.

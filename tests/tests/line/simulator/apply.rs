@@ -8,7 +8,8 @@ use tillsync_core::sync::{Applied, Pulled};
 
 use super::faults::{Crash, happens};
 use super::hub::Page;
-use super::register::{Around, Register};
+use super::register::{Around, Asked, Register};
+use super::restore::Finding;
 use super::shop::Key;
 use super::state::Held;
 
@@ -22,29 +23,38 @@ struct Arriving {
 
 impl Register {
     /// Takes in the answer to a pull.
-    pub fn take_page(&mut self, page: Page, asked_from: i64, around: &mut Around<'_>) -> Result<Pulled, Crash> {
+    pub fn take_page(&mut self, page: Page, asked: Asked, around: &mut Around<'_>) -> Result<Pulled, Crash> {
         self.point(around)?;
+        let sent = self.agent().calls.pull_sent;
+        self.hear(page.at_ms, sent, around.now);
         self.learn_applied();
-        if self.state.cursor != asked_from {
+        let asked_from = asked.from;
+        if self.state.cursor != asked_from || asked.own != self.state.pull_own {
             return Ok(Pulled::Interrupted);
         }
         let cursor = page.cursor.max(asked_from);
         let more = page.more && cursor > asked_from;
         let empty = page.changes.is_empty();
         if !more && empty {
-            self.state.caught_up = true;
+            self.caught_up(asked.with_all_own, around.now);
         }
         if empty && cursor == asked_from {
             return Ok(Pulled::Nothing);
         }
-        self.agent().page = Some(Page { cursor, more, ..page });
+        self.agent().page = Some(Page { cursor, more, with_all_own: asked.with_all_own, ..page });
         Ok(Pulled::Page { more })
     }
 
     /// Applies the page that waits.
     pub fn apply(&mut self, around: &mut Around<'_>) -> Result<Applied, Crash> {
         self.learn_applied();
+        if self.examine().is_some() {
+            return Ok(Applied::Busy);
+        }
         let Some(page) = self.agent().page.take() else { return Ok(Applied::Done) };
+        for resolved in page.changes.iter().filter_map(|entry| entry.resolves) {
+            self.agent().freed |= self.state.close_conflict(resolved);
+        }
         let changes = page.changes.iter().map(|entry| Arriving { id: entry.id, key: entry.key.clone(), row: entry.row.clone() });
         let (arriving, held) = self.sort_arrivals(changes.collect());
         for change in held {
@@ -60,13 +70,18 @@ impl Register {
             return Ok(Applied::Busy);
         }
         self.agent().inbox_due = true;
-        self.state.caught_up |= !page.more;
+        if !page.more {
+            self.caught_up(page.with_all_own, around.now);
+        }
         Ok(Applied::Done)
     }
 
     /// The agent ended between writing rows and recording them: the state takes over what the store has noted. Says whether there
     /// was anything.
     pub fn learn_applied(&mut self) -> bool {
+        if self.examine() != Some(Finding::Applied) {
+            return false;
+        }
         let noted = self.store.applied_after(self.state.applied_seq);
         let any = !noted.is_empty();
         for (seq, key, kept) in noted {
@@ -76,15 +91,22 @@ impl Register {
         any
     }
 
-    /// Tries the rows that wait in the inbox and may be applicable by now.
+    /// Tries the rows that wait in the inbox and may be applicable by now. What came in may have been what others waited for that were
+    /// tried before it.
     pub fn settle_inbox(&mut self, around: &mut Around<'_>) -> Result<(), Crash> {
-        let mut waiting: Vec<Arriving> = self.state.inbox.iter().map(|(key, held)| arriving(key, held)).collect();
-        waiting.sort_by_key(|change| change.id);
-        let (arriving, _still_local) = self.sort_arrivals(waiting);
-        if self.write_all(&arriving, None, around)?.is_some() {
-            self.agent().inbox_due = true;
+        loop {
+            let applied = self.store.applied_seq;
+            let mut waiting: Vec<Arriving> = self.state.inbox.iter().map(|(key, held)| arriving(key, held)).collect();
+            waiting.sort_by_key(|change| change.id);
+            let (arriving, _still_local) = self.sort_arrivals(waiting);
+            if self.write_all(&arriving, None, around)?.is_some() {
+                self.agent().inbox_due = true;
+                return Ok(());
+            }
+            if self.store.applied_seq == applied || self.state.inbox.is_empty() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Splits into rows to write and rows that wait for a local change. What the register has already is left out.
@@ -115,7 +137,11 @@ impl Register {
             self.write_slice(&arriving[next..end]);
             next = end;
             let reached = if next >= arriving.len() { cursor } else { cursor.and_then(|_| Some(arriving.get(next - 1)?.id)) };
-            self.store.cursor = reached.unwrap_or(self.store.cursor);
+            if let Some(reached) = reached {
+                let waits_from = self.state.inbox.values().map(|held| held.change_id).min();
+                self.store.cursor = reached;
+                self.store.whole = waits_from.map_or(reached, |oldest| reached.min(oldest - 1));
+            }
             self.point(around)?;
             if next >= arriving.len() {
                 break None;

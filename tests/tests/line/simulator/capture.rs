@@ -9,6 +9,7 @@ use tillsync_core::sync::Captured;
 
 use super::faults::{Crash, happens};
 use super::register::{Around, Register};
+use super::restore::Finding;
 use super::shop::Key;
 use super::state::{Change, EventId, Standing};
 
@@ -18,8 +19,15 @@ impl Register {
         if happens(around.rng, around.weather.store_busy) {
             return Ok(Captured::Busy);
         }
+        if self.examine() == Some(Finding::Restored) {
+            self.recover_restored(around);
+            return Ok(Captured::Done { added: 1, more: true });
+        }
         if self.learn_applied() {
             return Ok(Captured::Done { added: 1, more: true });
+        }
+        if self.state.pull_own {
+            return Ok(Captured::Later);
         }
         let (looks, up_to, more) = self.visit(around.weather.journal_max);
         self.point(around)?;
@@ -32,6 +40,7 @@ impl Register {
         if !more && std::mem::take(&mut self.agent().inbox_due) {
             self.settle_inbox(around)?;
         }
+        let added = if more || !self.state.scan_due { added } else { added + self.scan(around.now) };
         Ok(Captured::Done { added, more })
     }
 
@@ -63,10 +72,14 @@ impl Register {
         (self.state.added() - before) as u64
     }
 
-    fn record_look(&mut self, key: Key, row: Option<Row>, now: i64) {
+    /// Whether it is a change.
+    pub fn record_look(&mut self, key: Key, row: Option<Row>, now: i64) -> bool {
         let kept = self.state.shadow.get(&key);
-        let Some(kept::Captured { difference, kept, .. }) = kept::capture(kept, row.as_ref(), &key.0.columns()) else { return };
+        let Some(kept::Captured { difference, before, kept }) = kept::capture(kept, row.as_ref(), self.shop.columns(key.0)) else {
+            return false;
+        };
         self.state.shadow.insert(key.clone(), kept);
+        let at_ms = self.capture_time(now);
         self.events += 1;
         debug_assert!(difference.operation == Operation::Delete || row.is_some());
         self.state.add(Change {
@@ -75,8 +88,12 @@ impl Register {
             operation: difference.operation,
             row: row.unwrap_or_default(),
             updated_fields: difference.updated_fields,
+            before,
             standing: Standing::Waiting,
-            at_ms: now,
+            at_ms,
+            captured: Some(now),
+            conflict: None,
         });
+        true
     }
 }

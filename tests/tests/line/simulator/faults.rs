@@ -31,6 +31,14 @@ pub struct Weather {
     pub journal_max: usize,
     pub slice_max: usize,
     pub rows_before: i64,
+    /// Whether wall clocks are wrong, and how often somebody sets one.
+    pub wrong_clocks: bool,
+    pub clock_set: u32,
+    /// How often somebody restores a backup of the store.
+    pub restore: u32,
+    /// Whether somebody looks at conflicts before the calm, and how often at least.
+    pub persons: bool,
+    pub person_pause_ms_max: i64,
     pub sync: Settings,
 }
 
@@ -61,6 +69,11 @@ impl Weather {
             journal_max: rng.usize(2..40),
             slice_max: rng.usize(1..6),
             rows_before: rng.i64(0..8),
+            wrong_clocks: rng.bool(),
+            clock_set: rate(rng, 200),
+            restore: if rng.u8(0..3) == 0 { rng.u32(0..=120) } else { 0 },
+            persons: rng.bool(),
+            person_pause_ms_max: rng.i64(500..8_000),
             sync: Settings { interval_ms, pull_wait_ms, batch_max: rng.u32(1..40), seed: rng.u64(..) },
         }
     }
@@ -79,6 +92,8 @@ impl Weather {
             &mut self.store_busy,
             &mut self.partition,
             &mut self.hub_down,
+            &mut self.clock_set,
+            &mut self.restore,
             &mut self.kill,
         ] {
             *rate = 0;

@@ -1,22 +1,32 @@
-//! The simulator: registers and a hub on the pure core, a virtual clock, a bad network, crashes, and one seed for everything.
+//! The simulator: registers and a hub on the pure core, persons, a virtual clock, a bad network, crashes, and one seed for everything.
 //!
-//! The invariant: nothing lost, nothing doubled, all registers converge. `cargo xtask torture` runs many seeds.
+//! The invariant: every edit is in the final state, was superseded by somebody who knew of it, or is in the conflict log; nothing is
+//! doubled; all registers converge. `cargo xtask torture` runs many seeds.
 
 mod apply;
 mod capture;
 mod check;
+mod clocks;
+mod conflicts;
+mod coverage;
 mod faults;
 mod hub;
+mod judge;
+mod ledger;
 mod network;
+mod persons;
 mod pos;
+mod property;
 mod push;
 mod register;
+mod restore;
 mod shop;
 mod state;
 mod store;
 mod trace;
 mod world;
 
+use coverage::Coverage;
 use world::World;
 
 /// Seeds that every test run goes through.
@@ -40,11 +50,19 @@ fn simulator() {
         return;
     }
     let from = number(FROM_VARIABLE).unwrap_or(0);
-    let failed: Vec<(u64, String)> = (from..from + number(RUNS_VARIABLE).unwrap_or(SEEDS))
-        .filter_map(|seed| run(seed, false).err().map(|what| (seed, what)))
-        .collect();
+    let (mut coverage, mut failed) = (Coverage::default(), Vec::new());
+    for seed in from..from + number(RUNS_VARIABLE).unwrap_or(SEEDS) {
+        match run(seed, false) {
+            Ok(happened) => coverage.add(&happened),
+            Err(what) => failed.push((seed, what)),
+        }
+    }
     for (seed, what) in &failed {
         eprintln!("{SEED_VARIABLE}={seed} cargo test -p tillsync-tests simulator  # {what}");
+    }
+    print!("{coverage}");
+    if from == 0 && number(RUNS_VARIABLE).is_none() {
+        assert!(coverage.missing().is_empty(), "never happened: {:?}", coverage.missing());
     }
     assert!(failed.is_empty(), "{} seeds fail", failed.len());
 }
@@ -53,6 +71,6 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
 }
 
-fn run(seed: u64, trace: bool) -> Result<(), String> {
+fn run(seed: u64, trace: bool) -> Result<Coverage, String> {
     World::new(seed, trace).run()
 }

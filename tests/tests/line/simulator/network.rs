@@ -2,9 +2,12 @@
 
 use tillsync_core::sync::{Event, Pulled, Pushed, Trouble};
 
+use super::clocks::hub_ms;
 use super::faults::happens;
 use super::hub::{Answer, Outgoing, Page};
+use super::judge::Told;
 use super::push::Batch;
+use super::register::Asked;
 use super::state::{EventId, Standing};
 use super::world::{Due, World};
 
@@ -22,11 +25,11 @@ pub struct Call {
 #[derive(Clone, Debug)]
 pub enum Message {
     /// To the hub.
-    Push(Call, Vec<Outgoing>),
-    /// To the hub: from this cursor, with this much patience.
-    Pull(Call, i64, i64),
-    /// From the hub.
-    Answers(Call, i64, Vec<Answer>),
+    Push(Call, Vec<Outgoing>, Told),
+    /// To the hub: what is asked for, and with how much patience.
+    Pull(Call, Asked, i64),
+    /// From the hub: how long it took, and its clock.
+    Answers(Call, (i64, i64), Vec<Answer>),
     /// From the hub.
     Page(Call, Page),
     /// From the hub: it takes no such request.
@@ -38,7 +41,7 @@ pub enum Message {
 impl Message {
     fn call(&self) -> Call {
         match self {
-            Self::Push(call, _)
+            Self::Push(call, ..)
             | Self::Pull(call, ..)
             | Self::Answers(call, ..)
             | Self::Page(call, _)
@@ -57,13 +60,13 @@ impl Message {
 pub struct Waiting {
     pub register: usize,
     pub call: Call,
-    pub from: i64,
+    pub asked: Asked,
     pub until_ms: i64,
 }
 
 impl World {
     pub fn push(&mut self, number: usize, changes_max: u32) -> Result<(), String> {
-        let (batch, outgoing) = match self.registers[number].next_batch(changes_max as usize) {
+        let (batch, outgoing, sent_at) = match self.registers[number].next_batch(changes_max as usize, self.now) {
             Some(next) => next,
             None => {
                 // Long enough for a capture to end in between.
@@ -78,26 +81,40 @@ impl World {
         if self.step(number, |register, around| register.point(around)).is_none() {
             return Ok(());
         }
+        let told = Told { sent_at, restored_up_to: self.registers[number].state.restored_up_to };
         let call = self.next_call(number);
+        let tick = self.registers[number].clocks.ticks(self.now);
         let calls = &mut self.registers[number].agent().calls;
+        calls.push_sent = tick;
         if calls.push.replace((call.number, batch)).is_some() {
             return Err(format!("register {number} sends two pushes at once"));
         }
-        self.send(number, Message::Push(call, outgoing));
+        self.send(number, Message::Push(call, outgoing, told));
         self.at(self.now + TIMEOUT_MS, number, Due::Timeout(call.life, call.number));
         Ok(())
     }
 
     pub fn pull(&mut self, number: usize, wait_ms: u64) -> Result<(), String> {
         let call = self.next_call(number);
-        let cursor = self.registers[number].state.cursor;
+        let state = &self.registers[number].state;
+        let own = state.pull_own;
+        let asked = Asked { from: state.cursor, own, with_all_own: own && state.sendable().is_empty() };
+        let tick = self.registers[number].clocks.ticks(self.now);
         let calls = &mut self.registers[number].agent().calls;
-        if calls.pull.replace((call.number, cursor)).is_some() {
+        calls.pull_sent = tick;
+        if calls.pull.replace((call.number, asked)).is_some() {
             return Err(format!("register {number} sends two pulls at once"));
         }
-        self.send(number, Message::Pull(call, cursor, wait_ms as i64));
+        self.send(number, Message::Pull(call, asked, wait_ms as i64));
         self.at(self.now + TIMEOUT_MS + wait_ms as i64, number, Due::Timeout(call.life, call.number));
         Ok(())
+    }
+
+    /// The register ends its long poll; what the hub answers is not heard any more.
+    pub fn end_pull(&mut self, number: usize) {
+        if self.registers[number].agent().calls.pull.take().is_some() {
+            self.later(number, 0, Event::Pulled(Pulled::Interrupted));
+        }
     }
 
     fn next_call(&mut self, number: usize) -> Call {
@@ -150,8 +167,8 @@ impl World {
         if let Some((_, batch)) = calls.push.take_if(|(number, _)| *number == call.number) {
             return self.pushed(number, &batch, message);
         }
-        if let Some((_, cursor)) = calls.pull.take_if(|(number, _)| *number == call.number) {
-            return self.pulled(number, cursor, message);
+        if let Some((_, asked)) = calls.pull.take_if(|(number, _)| *number == call.number) {
+            return self.pulled(number, asked, message);
         }
         // The register has given up on it.
         Ok(())
@@ -160,7 +177,7 @@ impl World {
     /// A row of the first full sync goes out again under its present content when the answer is missing, so the hub cannot know
     /// the old request by its event. Such a request ends with the connection that its sender has given up.
     fn is_late_upload(&self, number: usize, message: &Message) -> bool {
-        let Message::Push(call, changes) = message else { return false };
+        let Message::Push(call, changes, _) = message else { return false };
         let register = &self.registers[number];
         let pending = register.agent.as_ref().and_then(|agent| agent.calls.push.as_ref());
         let awaited = register.life == call.life && pending.is_some_and(|(number, _)| *number == call.number);
@@ -182,16 +199,16 @@ impl World {
             return self.send(number, Message::Failed(message.call(), trouble));
         }
         match message {
-            Message::Push(call, changes) if changes.len() > self.weather.push_max => self.send(number, Message::Refused(call)),
-            Message::Push(call, changes) => {
-                let answers = self.hub.push(number, &changes);
+            Message::Push(call, changes, _) if changes.len() > self.weather.push_max => self.send(number, Message::Refused(call)),
+            Message::Push(call, changes, told) => {
+                let answers = self.hub.push(number, &changes, told, hub_ms(self.now));
                 let took = if self.rng.u8(0..20) == 0 { 4_000 } else { 100 };
-                self.send(number, Message::Answers(call, took, answers));
+                self.send(number, Message::Answers(call, (took, hub_ms(self.now)), answers));
                 self.wake_polls();
             }
-            Message::Pull(call, from, wait_ms) => {
+            Message::Pull(call, asked, wait_ms) => {
                 let until_ms = self.now + wait_ms;
-                self.waiting.push(Waiting { register: number, call, from, until_ms });
+                self.waiting.push(Waiting { register: number, call, asked, until_ms });
                 self.at(until_ms, number, Due::EndPoll);
                 self.wake_polls();
             }
@@ -200,11 +217,11 @@ impl World {
     }
 
     /// Answers the long polls that there is something for.
-    fn wake_polls(&mut self) {
+    pub fn wake_polls(&mut self) {
         for poll in std::mem::take(&mut self.waiting) {
-            let page = self.hub.page(poll.register, poll.from, self.weather.page_max);
+            let page = self.hub.page(poll.register, poll.asked.from, poll.asked.own, self.weather.page_max, hub_ms(self.now));
             if page.changes.is_empty() && !page.more && poll.until_ms > self.now {
-                self.waiting.push(Waiting { from: page.cursor, ..poll });
+                self.waiting.push(Waiting { asked: Asked { from: page.cursor, ..poll.asked }, ..poll });
             } else {
                 self.send(poll.register, Message::Page(poll.call, page));
             }
@@ -219,9 +236,11 @@ impl World {
         if self.step(number, |register, around| register.point(around)).is_none() {
             return Ok(());
         }
-        let register = &mut self.registers[number];
+        let (register, now) = (&mut self.registers[number], self.now);
         let outcome = match message {
-            Message::Answers(_, took_ms, answers) => {
+            Message::Answers(_, (took_ms, server_ms), answers) => {
+                let sent = register.agent().calls.push_sent;
+                register.hear(server_ms, sent, now);
                 register.record_answers(batch, answers);
                 Pushed::Done { more: true, took_ms }
             }
@@ -241,12 +260,12 @@ impl World {
         Ok(())
     }
 
-    fn pulled(&mut self, number: usize, asked_from: i64, message: Message) -> Result<(), String> {
+    fn pulled(&mut self, number: usize, asked: Asked, message: Message) -> Result<(), String> {
         let pulled = match message {
             Message::Page(_, page) if page.changes.len() > self.weather.page_max => {
                 return Err(format!("a page has {} changes", page.changes.len()));
             }
-            Message::Page(_, page) => self.step(number, |register, around| register.take_page(page, asked_from, around)),
+            Message::Page(_, page) => self.step(number, |register, around| register.take_page(page, asked, around)),
             Message::Failed(_, trouble) => Some(Pulled::Trouble(trouble)),
             other => return Err(format!("a pull was answered with {other:?}")),
         };

@@ -1,6 +1,8 @@
 //! Push: outbox → hub, waiting changes first, then rows of the first full sync.
 
+use tillsync_core::arrival;
 use tillsync_core::change::{Operation, Verdict};
+use tillsync_core::clock::by_one_clock;
 use tillsync_core::kept::{Kept, is_with_server};
 use tillsync_core::print::row_print;
 use tillsync_core::row::Row;
@@ -22,27 +24,43 @@ pub enum Batch {
 
 impl Register {
     /// The next batch, marked as sent.
-    pub fn next_batch(&mut self, changes_max: usize) -> Option<(Batch, Vec<Outgoing>)> {
+    pub fn next_batch(&mut self, changes_max: usize, now: i64) -> Option<(Batch, Vec<Outgoing>, Option<i64>)> {
         self.learn_applied();
         let mut places = self.state.sendable();
-        places.truncate(changes_max);
         if places.is_empty() {
-            return self.next_upload(changes_max);
+            // A restored store holds rows as they were: those that the hub has newer come first.
+            let upload = if self.state.pull_own { None } else { self.next_upload(changes_max, now) };
+            if let Some(upload) = upload {
+                let (batch, outgoing) = upload;
+                return Some((batch, outgoing, Some(self.hub_clock_ms(now))));
+            }
+            places = self.state.sendable();
         }
+        if places.is_empty() {
+            return None;
+        }
+        places.truncate(changes_max);
+        let numbers: Vec<i64> = places.iter().map(|place| *place as i64).collect();
+        let (many, by_own_clock) = by_one_clock(self.agent().clock.is_sure(), self.state.clock_unsure_from, &numbers);
+        places.truncate(many);
+        // What came after a restore knows nothing of what came before.
+        let lost = places.iter().take_while(|place| **place < self.state.lost_before).count();
+        places.truncate(if lost > 0 { lost } else { places.len() });
+        let sent_at = by_own_clock.then(|| self.hub_clock_ms(now));
         for &place in &places {
             self.state.stand(place, Standing::Sent);
         }
         let outgoing = places.iter().map(|&place| self.outgoing(self.state.change(place))).collect();
-        Some((Batch::Changes(places), outgoing))
+        Some((Batch::Changes(places), outgoing, sent_at))
     }
 
     fn outgoing(&self, change: &Change) -> Outgoing {
         let base_version = Some(self.state.version(&change.key)).filter(|version| *version > 0);
-        let Change { event, key, operation, row, updated_fields, at_ms, .. } = change.clone();
-        Outgoing { event, key, operation, row, updated_fields, base_version, at_ms }
+        let Change { event, key, operation, row, updated_fields, before, at_ms, captured, .. } = change.clone();
+        Outgoing { event, key, operation, row, updated_fields, before, base_version, at_ms, captured }
     }
 
-    fn next_upload(&mut self, rows_max: usize) -> Option<(Batch, Vec<Outgoing>)> {
+    fn next_upload(&mut self, rows_max: usize, now: i64) -> Option<(Batch, Vec<Outgoing>)> {
         for table in Store::tables() {
             while !self.state.uploads.entry(table).or_default().finished {
                 let position = self.state.uploads[&table].position.clone();
@@ -55,30 +73,37 @@ impl Register {
                 let position = last.clone();
                 let mut rows = found;
                 rows.retain(|(key, _)| !is_with_server(self.state.shadow.get(key), self.state.has_unsent(key)));
+                rows.retain(|(key, row)| match self.state.shadow.get(key) {
+                    None => {
+                        self.state.shadow.insert(key.clone(), Kept::uploaded(row, self.shop.columns(key.0)));
+                        true
+                    }
+                    // An earlier try carried the row as it was: what the POS did since is a change.
+                    Some(_) => !self.record_look(key.clone(), Some(row.clone()), now),
+                });
                 if rows.is_empty() {
                     self.state.uploads.entry(table).or_default().position = Some(position);
                     continue;
                 }
-                for (key, row) in &rows {
-                    let uploaded = || Kept::uploaded(row, &key.0.columns());
-                    self.state.shadow.entry(key.clone()).or_insert_with(uploaded);
-                }
-                let outgoing = rows.iter().map(|(key, row)| self.as_upload(key, row)).collect();
+                let outgoing = rows.iter().map(|(key, row)| self.as_upload(key, row, now)).collect();
                 return Some((Batch::Upload { table, position, rows }, outgoing));
             }
         }
         None
     }
 
-    fn as_upload(&self, key: &Key, row: &Row) -> Outgoing {
+    fn as_upload(&mut self, key: &Key, row: &Row, now: i64) -> Outgoing {
+        let at_ms = self.hub_clock_ms(now);
         Outgoing {
             event: EventId::Uploaded(self.number, key.clone(), row_print(row)),
             key: key.clone(),
             operation: Operation::Create,
             row: row.clone(),
             updated_fields: None,
+            before: Row::default(),
             base_version: None,
-            at_ms: 0,
+            at_ms,
+            captured: Some(now),
         }
     }
 
@@ -99,10 +124,17 @@ impl Register {
                 }
             }
             Batch::Upload { table, position, rows } => {
+                let mut outdated = false;
                 for ((key, row), answer) in rows.iter().zip(answers) {
-                    self.record_uploaded(key, row, answer);
+                    if self.is_outdated(key, &answer) {
+                        outdated = true;
+                    } else {
+                        self.record_uploaded(key, row, answer);
+                    }
                 }
-                self.state.uploads.entry(*table).or_default().position = Some(position.clone());
+                if !outdated {
+                    self.state.uploads.entry(*table).or_default().position = Some(position.clone());
+                }
             }
         }
         self.agent().inbox_due = true;
@@ -110,21 +142,42 @@ impl Register {
 
     fn record_answer(&mut self, place: usize, answer: Answer) {
         let key = self.state.change(place).key.clone();
+        if self.is_outdated(&key, &answer) {
+            return self.state.stand(place, Standing::Unknown);
+        }
+        self.state.note_conflict(&key, answer.conflict);
+        let is_lost = place < self.state.lost_before;
+        if is_lost && answer.verdict != Verdict::Conflict {
+            self.state.restored_up_to = self.state.restored_up_to.max(answer.version.unwrap_or(0));
+        }
         match answer.verdict {
             Verdict::Applied | Verdict::Duplicate => {
                 self.state.stand(place, Standing::Confirmed);
-                self.settle_version(&key, answer.version);
+                if is_lost {
+                    // The store has lost it, and a pull may not bring it: it comes back from here.
+                    let change = self.state.change(place);
+                    let row = Some(change.row.clone()).filter(|_| change.operation != Operation::Delete);
+                    self.hold_server_row(&key, Answer { server_row: row, ..answer });
+                } else {
+                    self.settle_version(&key, answer.version);
+                }
             }
             Verdict::Merged => {
                 self.state.stand(place, Standing::Confirmed);
                 self.hold_merged_row(&key, answer);
             }
             Verdict::Conflict => {
-                self.state.stand(place, Standing::Conflict);
+                self.state.set_conflict(place, answer.conflict.map(|(id, _)| id));
                 self.hold_server_row(&key, answer);
             }
             Verdict::Rejected => unreachable!("the simulated hub rejects nothing"),
         }
+    }
+
+    /// Whether a pull was faster than a conflict's answer and has brought a newer version of the row: the hub is asked again.
+    fn is_outdated(&self, key: &Key, answer: &Answer) -> bool {
+        let waiting = self.state.inbox.get(key).map(|held| held.change_id);
+        answer.verdict == Verdict::Conflict && arrival::is_outdated(answer.version, waiting)
     }
 
     fn record_uploaded(&mut self, key: &Key, row: &Row, answer: Answer) {
@@ -139,14 +192,18 @@ impl Register {
     /// A row that the hub does not take becomes a change in the outbox, where people look for such.
     fn park_upload(&mut self, key: &Key, row: &Row, answer: Answer) {
         self.events += 1;
+        self.state.note_conflict(key, answer.conflict);
         self.state.add(Change {
             event: EventId::Captured(self.number, self.events),
             key: key.clone(),
             operation: Operation::Create,
             row: row.clone(),
             updated_fields: None,
+            before: Row::default(),
             standing: Standing::Conflict,
             at_ms: 0,
+            captured: None,
+            conflict: answer.conflict.map(|(id, _)| id),
         });
         self.hold_server_row(key, answer);
     }
@@ -154,14 +211,16 @@ impl Register {
     /// The row is on the hub in this version, with nothing in it that the register does not have.
     fn settle_version(&mut self, key: &Key, version: Option<i64>) {
         let Some(version) = version else { return };
-        self.state.confirm(key, version);
-        self.state.release(key, version);
+        // A restored store has lost what it had yet to send; what a pull brought of it meanwhile is all that there is.
+        if self.state.confirm(key, version) {
+            self.state.release(key, version);
+        }
     }
 
     /// The hub has the row, together with what others changed.
     fn hold_merged_row(&mut self, key: &Key, answer: Answer) {
         if let Some(kept) = self.state.shadow.get_mut(key) {
-            kept.await_merged();
+            kept.await_merged(answer.version.unwrap_or(0));
         }
         self.hold_server_row(key, answer);
     }

@@ -1,11 +1,18 @@
 //! A simulated register: store and state survive a crash, the rest does not. The steps follow the agent's, in its order.
 
+use std::rc::Rc;
+
 use fastrand::Rng;
+use tillsync_core::clock::Reading;
 use tillsync_core::sync::Sync;
 
+use super::clocks::Clocks;
 use super::faults::{Crash, Weather, happens};
 use super::hub::Page;
-use super::pos::{Ledger, Pos};
+use super::ledger::Ledger;
+use super::pos::Pos;
+use super::restore::Finding;
+use super::shop::Shop;
 use super::state::State;
 use super::store::Store;
 
@@ -13,9 +20,13 @@ use super::store::Store;
 #[derive(Debug)]
 pub struct Register {
     pub number: usize,
+    pub shop: Rc<Shop>,
+    pub clocks: Clocks,
     pub store: Store,
     pub state: State,
     pub pos: Pos,
+    pub backup: Option<Box<Store>>,
+    pub was_restored: bool,
     pub agent: Option<Agent>,
     /// Counts the agent's starts; what comes for an earlier life is dropped.
     pub life: u32,
@@ -32,6 +43,9 @@ pub struct Agent {
     pub sync: Sync,
     pub page: Option<Page>,
     pub inbox_due: bool,
+    pub freed: bool,
+    /// What it takes for the hub's clock.
+    pub clock: Reading,
     pub calls: Calls,
     /// When the loop looks around next.
     pub wakeup_ms: i64,
@@ -42,8 +56,19 @@ pub struct Agent {
 pub struct Calls {
     pub last: u64,
     pub push: Option<(u64, super::push::Batch)>,
-    /// The cursor that was asked from.
-    pub pull: Option<(u64, i64)>,
+    pub pull: Option<(u64, Asked)>,
+    /// When they went, in ticks.
+    pub push_sent: i64,
+    pub pull_sent: i64,
+}
+
+/// What a pull asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    pub from: i64,
+    /// The register's own changes, too; and whether the hub has all of them.
+    pub own: bool,
+    pub with_all_own: bool,
 }
 
 /// What a step needs of the world around it.
@@ -55,12 +80,16 @@ pub struct Around<'a> {
 }
 
 impl Register {
-    pub fn new(number: usize) -> Self {
+    pub fn new(number: usize, shop: &Rc<Shop>, clocks: Clocks, weather: &Weather) -> Self {
         Self {
             number,
-            store: Store::default(),
+            shop: shop.clone(),
+            clocks,
+            store: Store::new(shop.clone()),
             state: State::default(),
-            pos: Pos::new(number),
+            pos: Pos::new(number, weather.restore == 0),
+            backup: None,
+            was_restored: false,
             agent: None,
             life: 0,
             events: 0,
@@ -73,8 +102,10 @@ impl Register {
     pub fn start(&mut self, around: &Around<'_>) {
         self.life += 1;
         self.state.sent_becomes_unknown();
+        let clock = self.begin_clock(around.now);
         let sync = Sync::new(around.weather.sync, around.now);
-        self.agent = Some(Agent { sync, page: None, inbox_due: true, calls: Calls::default(), wakeup_ms: i64::MIN });
+        self.agent =
+            Some(Agent { sync, page: None, inbox_due: true, freed: false, clock, calls: Calls::default(), wakeup_ms: i64::MIN });
     }
 
     /// Ends the agent as a power cut does.
@@ -92,7 +123,14 @@ impl Register {
 
     /// The POS writes.
     pub fn sell(&mut self, around: &mut Around<'_>) {
+        if self.pos_waits() {
+            return;
+        }
         self.pos.write(&mut self.store, around.ledger, around.rng);
+        if self.state.pull_own || self.examine() == Some(Finding::Restored) {
+            // Nothing is kept of a row that was on its way when the store went back, so nobody sees that it was here.
+            around.ledger.lose_deletes(self.number);
+        }
         self.last_write_ms = around.now;
     }
 

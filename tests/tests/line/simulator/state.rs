@@ -15,6 +15,8 @@ pub enum EventId {
     Captured(usize, u64),
     /// A row of a register's first full sync, by its content.
     Uploaded(usize, Key, u64),
+    /// A person's decision about a conflict.
+    Decided(i64),
 }
 
 /// Where a change stands.
@@ -35,8 +37,14 @@ pub struct Change {
     pub operation: Operation,
     pub row: Row,
     pub updated_fields: Option<Vec<String>>,
+    /// Columns as they were before an update, where their rule merges from there.
+    pub before: Row,
     pub standing: Standing,
     pub at_ms: i64,
+    /// When it was captured, by no clock of the register's; `None` where the register had no way to know.
+    pub captured: Option<i64>,
+    /// The hub's number of the conflict that it ran into.
+    pub conflict: Option<i64>,
 }
 
 /// A row from the hub that cannot be applied yet.
@@ -62,11 +70,26 @@ pub struct State {
     pub shadow: BTreeMap<Key, Kept>,
     pub inbox: BTreeMap<Key, Held>,
     pub uploads: BTreeMap<Table, Progress>,
+    /// What the hub noted about this register's changes: the row, and whether a person has yet to decide.
+    pub conflicts: BTreeMap<i64, (Key, bool)>,
     pub captured_seq: i64,
     /// What apply noted in the store up to this number is in the shadow.
     pub applied_seq: i64,
     pub cursor: i64,
     pub caught_up: bool,
+    /// The store was restored: this register's own changes are pulled, too.
+    pub pull_own: bool,
+    /// Changes before this place are not in the store: it was restored after they were captured.
+    pub lost_before: usize,
+    /// A restored store has pulled what it had lost up to this change id.
+    pub restored_up_to: i64,
+    /// Every row is to be compared.
+    pub scan_due: bool,
+    pub incarnation: u64,
+    /// The hub's clock less the wall clock, as an earlier process found it.
+    pub clock_offset_ms: i64,
+    /// Changes from this place on have times by a guess.
+    pub clock_unsure_from: Option<i64>,
 }
 
 impl State {
@@ -95,9 +118,59 @@ impl State {
         };
     }
 
+    /// Puts the times of changes right, from this place on.
+    pub fn shift_times(&mut self, from: i64, shift_ms: i64) {
+        for place in self.open.range(from as usize..) {
+            self.outbox[*place].at_ms += shift_ms;
+        }
+    }
+
+    /// The clock that guessed them shows something else now.
+    pub fn doubt_guessed_times(&mut self) {
+        let Some(from) = self.clock_unsure_from else { return };
+        for place in self.open.range(from as usize..) {
+            self.outbox[*place].captured = None;
+        }
+    }
+
+    /// The change contradicts another register's.
+    pub fn set_conflict(&mut self, place: usize, conflict: Option<i64>) {
+        self.outbox[place].conflict = conflict;
+        self.stand(place, Standing::Conflict);
+    }
+
+    /// Notes what the hub said about a change. What is there already stays, unless it is decided now.
+    pub fn note_conflict(&mut self, key: &Key, conflict: Option<(i64, bool)>) {
+        if let Some((id, pending)) = conflict {
+            let known = self.conflicts.entry(id).or_insert_with(|| (key.clone(), pending));
+            known.1 &= pending;
+        }
+    }
+
+    /// A person has decided: the change that waited is done with. Gives back whether one waited.
+    pub fn close_conflict(&mut self, id: i64) -> bool {
+        let Some((key, pending)) = self.conflicts.get_mut(&id) else { return false };
+        *pending = false;
+        if let Some(kept) = self.shadow.get_mut(key) {
+            kept.await_decision();
+        }
+        let outbox = &self.outbox;
+        let over = |place: &usize| outbox[*place].conflict == Some(id) && outbox[*place].standing == Standing::Conflict;
+        let over: Vec<usize> = self.open.iter().copied().filter(over).collect();
+        for &place in &over {
+            self.stand(place, Standing::Confirmed);
+        }
+        !over.is_empty()
+    }
+
     /// The changes that are not confirmed, in order.
     pub fn open(&self) -> impl Iterator<Item = &Change> {
         self.open.iter().map(|place| &self.outbox[*place])
+    }
+
+    /// Those of them that no person has to decide.
+    pub fn open_unstuck(&self) -> impl Iterator<Item = &Change> {
+        self.open().filter(|change| change.standing != Standing::Conflict)
     }
 
     /// Whether the row has a change that the hub does not have.
@@ -110,11 +183,10 @@ impl State {
         self.shadow.get(key).map_or(0, Kept::version)
     }
 
-    /// Notes the row's version on the hub.
-    pub fn confirm(&mut self, key: &Key, version: i64) {
-        if let Some(kept) = self.shadow.get_mut(key) {
-            kept.confirm(version);
-        }
+    /// Notes the row's version on the hub; `false` when nothing is kept of it.
+    pub fn confirm(&mut self, key: &Key, version: i64) -> bool {
+        let kept = self.shadow.get_mut(key);
+        kept.map(|kept| kept.confirm(version)).is_some()
     }
 
     /// What apply noted in the store is in the shadow, and nothing of it waits.

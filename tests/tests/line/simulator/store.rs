@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::rc::Rc;
 
 use tillsync_core::kept::Kept;
 use tillsync_core::row::Row;
 
-use super::shop::{Key, TABLES, Table, parent};
+use super::shop::{Key, Shop, TABLES, Table, parent};
 
 /// The store.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Store {
+    shop: Rc<Shop>,
     rows: BTreeMap<Key, Row>,
     journal: Vec<(i64, Key)>,
     next_seq: i64,
@@ -20,9 +22,18 @@ pub struct Store {
     applied: Vec<(i64, Key, Kept)>,
     /// The last number.
     pub applied_seq: i64,
+    /// Up to here nothing of the hub's is missing in it.
+    pub whole: i64,
+    /// Changes with every restore that is noticed; the state has the same one.
+    pub incarnation: u64,
 }
 
 impl Store {
+    pub fn new(shop: Rc<Shop>) -> Self {
+        let (rows, journal, applied) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Self { shop, rows, journal, next_seq: 0, cursor: 0, applied, applied_seq: 0, whole: 0, incarnation: 0 }
+    }
+
     /// A row.
     pub fn row(&self, key: &Key) -> Option<&Row> {
         self.rows.get(key)
@@ -47,7 +58,7 @@ impl Store {
 
     /// The agent writes: no trigger fires, and what it wrote is noted in the same commit.
     pub fn apply(&mut self, key: &Key, row: Option<Row>, version: i64) {
-        let kept = Kept::received(row.as_ref(), version, &key.0.columns());
+        let kept = Kept::received(row.as_ref(), version, self.shop.columns(key.0));
         self.write(key, row);
         self.applied_seq += 1;
         self.applied.push((self.applied_seq, key.clone(), kept));
@@ -78,6 +89,23 @@ impl Store {
     /// Journal entries after `seq`, at most `limit`.
     pub fn journal_after(&self, seq: i64, limit: usize) -> impl Iterator<Item = &(i64, Key)> {
         self.journal[self.journal.partition_point(|(at, _)| *at <= seq)..].iter().take(limit)
+    }
+
+    /// The first number in the journal.
+    pub fn first_seq(&self) -> Option<i64> {
+        self.journal.first().map(|(seq, _)| *seq)
+    }
+
+    /// The last number that was used.
+    pub fn last_seq(&self) -> i64 {
+        self.next_seq
+    }
+
+    /// The agent has noticed that the store is an older one. No number is used twice.
+    pub fn begin_anew(&mut self, incarnation: u64, cursor: i64, seq: i64, applied_seq: i64) {
+        self.next_seq = self.next_seq.max(seq);
+        self.applied.clear();
+        (self.incarnation, self.cursor, self.applied_seq) = (incarnation, cursor, applied_seq);
     }
 
     /// Keys that the POS touched after `seq`.

@@ -7,7 +7,7 @@ use super::world::Due;
 /// One line.
 pub fn describe(due: &Due) -> String {
     match due {
-        Due::Message(Message::Push(call, changes)) => {
+        Due::Message(Message::Push(call, changes, _)) => {
             let changes = changes.iter().map(|change| {
                 let base = change.base_version.unwrap_or(0);
                 format!("{} {} on {base} {:?}", change.operation.as_str(), name(&change.key), facts(&change.row))

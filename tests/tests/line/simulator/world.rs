@@ -2,15 +2,21 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::rc::Rc;
 
 use fastrand::Rng;
 use tillsync_core::sync::{Applied, Effect, Event, Pushed};
 
+use super::clocks::Clocks;
+use super::conflicts::Wish;
+use super::coverage::Coverage;
 use super::faults::{Crash, Weather, happens};
 use super::hub::Hub;
+use super::ledger::Ledger;
 use super::network::{Message, Waiting};
-use super::pos::{Ledger, shared_products};
+use super::pos::shared_products;
 use super::register::{Around, Register};
+use super::shop::Shop;
 use super::trace::describe;
 
 /// When the faults are over, everything must be in step within this time: several long polls and capped retries …
@@ -35,6 +41,12 @@ pub enum Due {
     Start,
     /// The agent ends.
     Kill,
+    /// Somebody copies the store.
+    BackUp,
+    /// Somebody puts the copy in the store's place.
+    Restore,
+    /// Somebody sets the wall clock.
+    SetClock,
     /// The register loses its network for this long.
     Cut(i64),
     /// The hub is away for this long.
@@ -45,6 +57,10 @@ pub enum Due {
     Timeout(u32, u64),
     /// The hub ends a long poll.
     EndPoll,
+    /// Somebody looks at the conflicts.
+    Person,
+    /// Somebody decides one.
+    Decide(Box<Wish>),
 }
 
 /// The world.
@@ -58,6 +74,7 @@ pub struct World {
     pub hub_down_until: i64,
     pub waiting: Vec<Waiting>,
     pub calm: bool,
+    pub coverage: Coverage,
     queue: BinaryHeap<Reverse<(i64, u64, usize)>>,
     dues: Vec<Option<(usize, Due)>>,
     trace: bool,
@@ -68,17 +85,21 @@ impl World {
     pub fn new(seed: u64, trace: bool) -> Self {
         let mut rng = Rng::with_seed(seed);
         let weather = Weather::draw(&mut rng);
-        let registers = (0..weather.registers).map(Register::new).collect();
+        let shop = Rc::new(Shop::draw(&mut rng));
+        let mut register = |number| Register::new(number, &shop, Clocks::draw(weather.wrong_clocks, &mut rng), &weather);
+        let registers = (0..weather.registers).map(&mut register).collect();
+        let managers = (0..weather.registers).map(|_| rng.u8(0..3) == 0).collect();
         let mut world = Self {
             weather,
             rng,
             registers,
-            hub: Hub::default(),
-            ledger: Ledger::default(),
+            hub: Hub::new(shop.clone(), managers),
+            ledger: Ledger::new(shop),
             now: 0,
             hub_down_until: 0,
             waiting: Vec::new(),
             calm: false,
+            coverage: Coverage::default(),
             queue: BinaryHeap::new(),
             dues: Vec::new(),
             trace,
@@ -89,7 +110,7 @@ impl World {
 
     fn open(&mut self) {
         let rows = self.weather.rows_before;
-        let shared = shared_products(&mut self.ledger, rows);
+        let shared = shared_products(&mut self.ledger, rows, &mut self.rng);
         for register in &mut self.registers {
             register.pos.load(&mut register.store, &mut self.ledger, &shared, rows, &mut self.rng);
         }
@@ -105,6 +126,7 @@ impl World {
             self.at(first, number, Due::Pos);
         }
         self.plan_disasters();
+        self.plan_look();
     }
 
     fn plan_disasters(&mut self) {
@@ -114,6 +136,14 @@ impl World {
                 if happens(&mut self.rng, self.weather.partition) {
                     let length = self.rng.i64(100..40_000);
                     self.at(time, number, Due::Cut(length));
+                }
+                if self.weather.wrong_clocks && happens(&mut self.rng, self.weather.clock_set) {
+                    self.at(time, number, Due::SetClock);
+                }
+                if happens(&mut self.rng, self.weather.restore) {
+                    let later = self.rng.i64(1..20_000);
+                    self.at(time, number, Due::BackUp);
+                    self.at(time + later, number, Due::Restore);
                 }
                 if happens(&mut self.rng, self.weather.kill) {
                     let after = self.rng.i64(0..4_000);
@@ -128,7 +158,7 @@ impl World {
     }
 
     /// Runs to the end: first the storm, then the calm.
-    pub fn run(&mut self) -> Result<(), String> {
+    pub fn run(&mut self) -> Result<Coverage, String> {
         let mut events = 0;
         while let Some(Reverse((time, _, place))) = self.queue.pop() {
             if time > self.end() {
@@ -149,7 +179,8 @@ impl World {
             self.happen(number, due)?;
             self.check_on_the_way(number)?;
         }
-        self.check_at_the_end()
+        self.check_at_the_end()?;
+        Ok(std::mem::take(&mut self.coverage))
     }
 
     fn end(&self) -> i64 {
@@ -180,14 +211,33 @@ impl World {
             Due::Pos => self.pos(number)?,
             Due::Start => self.start(number)?,
             Due::Kill => self.crash(number),
+            Due::BackUp => self.registers[number].back_up(),
+            Due::Restore if self.calm => {}
+            Due::Restore => self.restore(number)?,
+            Due::SetClock => {
+                self.coverage.count("a wall clock is set");
+                self.registers[number].set_wall_clock(&mut self.rng);
+            }
             Due::Cut(length) if !self.calm => self.registers[number].cut_until = self.now + length,
             Due::HubDown(length) if !self.calm => self.hub_goes_down(length),
             Due::Cut(_) | Due::HubDown(_) => {}
             Due::Message(message) => self.arrive(number, message)?,
             Due::Timeout(life, call) => self.time_out(number, life, call)?,
             Due::EndPoll => self.end_polls(),
+            Due::Person => self.person_looks(),
+            Due::Decide(wish) => self.decide(&wish)?,
         }
         Ok(())
+    }
+
+    fn restore(&mut self, number: usize) -> Result<(), String> {
+        if !self.registers[number].restore(&mut self.ledger) {
+            return Ok(());
+        }
+        self.coverage.count("a store is restored");
+        self.registers[number].last_write_ms = self.now;
+        let life = self.registers[number].life;
+        self.report(number, life, Event::StoreChanged)
     }
 
     fn hub_goes_down(&mut self, length: i64) {
@@ -231,10 +281,18 @@ impl World {
     pub fn report(&mut self, number: usize, life: u32, event: Event) -> Result<(), String> {
         let (register, now) = (&mut self.registers[number], self.now);
         let Some(agent) = register.agent.as_mut().filter(|_| register.life == life) else { return Ok(()) };
+        let pushed = matches!(event, Event::Pushed(Pushed::Done { .. }));
         let settles = matches!(event, Event::Pushed(Pushed::Done { .. } | Pushed::Nothing) | Event::Applied(Applied::Done));
         agent.sync.handle(event, now);
         if settles && agent.inbox_due && !register.state.inbox.is_empty() {
             agent.sync.handle(Event::StoreChanged, now);
+        }
+        // What was sent just now is missing in a restored store, and a pull brings it back.
+        if pushed && register.state.pull_own {
+            agent.sync.handle(Event::Asked, now);
+        }
+        if std::mem::take(&mut agent.freed) {
+            agent.sync.handle(Event::Freed, now);
         }
         self.look(number)
     }
@@ -246,7 +304,7 @@ impl World {
     }
 
     /// Asks the machine what to do and does it.
-    fn look(&mut self, number: usize) -> Result<(), String> {
+    pub fn look(&mut self, number: usize) -> Result<(), String> {
         loop {
             let now = self.now;
             let Some(agent) = self.registers[number].agent.as_mut() else { return Ok(()) };
@@ -274,7 +332,7 @@ impl World {
             }
             Effect::Push { changes_max } => self.push(number, *changes_max)?,
             Effect::Pull { wait_ms } => self.pull(number, *wait_ms)?,
-            Effect::InterruptPull => return Err("nobody asked to end a long poll".to_owned()),
+            Effect::InterruptPull => self.end_pull(number),
         }
         Ok(())
     }

@@ -338,3 +338,31 @@ fn an_agent_whose_log_nobody_reads_goes_on() {
     b.sync();
     same(&a.store, &b.store);
 }
+
+/// Somebody else on the machine, for whom the agent's folder was opened.
+#[cfg(target_os = "linux")]
+#[test]
+fn another_user_cannot_tell_the_agent_what_to_do() {
+    let shop = Shop::open();
+    let (mut a, _) = shop.pair(SCHEMA, "");
+    if super::support::shell("test $(id -u) = 0 && setpriv --reuid=65534 --clear-groups true").code != 0 {
+        eprintln!("not tested: only root can become another user");
+        return;
+    }
+    a.start();
+    for path in [shop.path(), &a.folder, &a.state] {
+        super::support::shell(&format!("chmod 777 {}", path.display())).good();
+    }
+    super::support::shell(&format!("chmod 777 {0}/control.sock; chmod 666 {0}/agent.db* {0}/lock", a.state.display())).good();
+    let copy = a.folder.join("tillsync");
+    std::fs::copy(super::support::program("tillsync"), &copy).unwrap();
+    let pause = |user: u32| {
+        let mut command = std::process::Command::new("setpriv");
+        command.args([&format!("--reuid={user}"), "--clear-groups"]).arg(&copy).args(["pause", "--config"]).arg(&a.config);
+        end(command.env("HOME", &a.folder)).code
+    };
+    assert_ne!(pause(65534), 0);
+    assert_ne!(a.status()["state"], "paused");
+    assert_eq!(pause(0), 0);
+    assert_eq!(a.status()["state"], "paused");
+}

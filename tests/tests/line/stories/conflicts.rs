@@ -177,6 +177,40 @@ fn a_running_agent_carries_a_decision_on_and_later_changes_of_the_row_follow() {
 }
 
 #[test]
+fn the_servers_value_comes_back_also_when_an_earlier_change_of_the_same_batch_went_through() {
+    let shop = Shop::open();
+    let network = Network::new(Way::To(shop.hub.address().to_owned()));
+    let (a, mut b) = (shop.register("a", PRODUCTS), shop.register("b", PRODUCTS));
+    pos(&a.store).execute_batch(TEA).unwrap();
+    for (register, url) in [(&a, &shop.hub.url), (&b, &network.url)] {
+        register.init(url).good();
+        register.tillsync(&["tables", "set", "products", "--column", "price=server"]).good();
+        register.sync();
+    }
+    b.start();
+    b.waits_for("up to date", |status| status["state"] == "synced");
+    network.turn(Way::Cut);
+    for price in [110, 100] {
+        pos(&a.store).execute_batch(&format!("UPDATE products SET price = {price}")).unwrap();
+        a.sync();
+    }
+    for (pending, change) in [(1, "name = 'Green tea'"), (2, "price = 120")] {
+        pos(&b.store).execute_batch(&format!("UPDATE products SET {change}")).unwrap();
+        b.waits_for("captured", |status| status["pending"].as_i64() >= Some(pending));
+        // A change that was never sent would take the next one in.
+        b.tillsync(&["sync", "--timeout", "5"]);
+    }
+    network.turn(Way::To(shop.hub.address().to_owned()));
+    b.waits_for("up to date again", |status| status["state"] == "synced" && status["pending"] == 0);
+    eventually("the server's price is back", || (number(&b, "price") == 100).then_some(()));
+    b.stop();
+    b.sync();
+    a.sync();
+    same(&a.store, &b.store);
+    assert_eq!(text(&pos(&a.store), "SELECT name FROM products"), "Green tea");
+}
+
+#[test]
 fn a_managers_value_stays_whoever_is_later() {
     let shop = Shop::open();
     let (till, office) = (shop.register("till", PRODUCTS), shop.register("office", PRODUCTS));

@@ -33,7 +33,7 @@ fn all_arrived(shop: &Shop, sales: i64) {
 }
 
 #[test]
-fn a_store_that_cannot_be_used_is_named_at_init() {
+fn hazard_05_a_store_that_cannot_be_used_is_named_at_init() {
     let shop = Shop::open();
     let check = |name: &str, make: &dyn Fn(&Path), words: &[&str]| {
         let register = shop.empty_register(name);
@@ -82,7 +82,7 @@ fn corrupt(path: &Path) {
 }
 
 #[test]
-fn a_store_that_breaks_later_is_named_and_nothing_is_lost() {
+fn hazard_05_a_store_that_breaks_later_is_named_and_nothing_is_lost() {
     let check = |breaks: &dyn Fn(&Path), words: &[&str], code: &str| {
         let shop = Shop::open();
         let register = register_with_a_sale_waiting(&shop, &shop.hub.url);
@@ -167,12 +167,12 @@ fn a_store_that_this_user_may_not_write_is_named() {
 
 /// A small disk of its own; gone when dropped.
 #[cfg(target_os = "linux")]
-struct Disk(std::path::PathBuf);
+pub struct Disk(pub std::path::PathBuf);
 
 #[cfg(target_os = "linux")]
 impl Disk {
     /// `None` when this user may not mount.
-    fn mount(path: &Path, bytes: &str) -> Option<Self> {
+    pub fn mount(path: &Path, bytes: &str) -> Option<Self> {
         fs::create_dir(path).unwrap();
         let mounted = shell(&format!("mount -t tmpfs -o size={bytes} tillsync-test {}", path.display()));
         if mounted.code != 0 {
@@ -201,7 +201,7 @@ impl Drop for Disk {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_under_the_state_loses_nothing() {
+fn hazard_13_a_full_disk_under_the_state_loses_nothing() {
     let shop = Shop::open();
     let mut register = shop.register("a", SALES);
     let Some(disk) = Disk::mount(&register.folder.join("disk"), "4m") else { return };
@@ -223,7 +223,7 @@ fn a_full_disk_under_the_state_loses_nothing() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_under_the_store_loses_nothing() {
+fn hazard_13_a_full_disk_under_the_store_loses_nothing() {
     let shop = Shop::open();
     let a = shop.register("a", SALES);
     let mut b = shop.empty_register("b");
@@ -323,7 +323,7 @@ fn a_log_in_page_in_the_middle_of_a_run_loses_nothing() {
 }
 
 #[test]
-fn a_wrong_key_keeps_the_queue_until_the_register_is_enrolled_again() {
+fn hazard_11_a_wrong_key_keeps_the_queue_until_the_register_is_enrolled_again() {
     let shop = Shop::guarded();
     let token = || shop.hub.enroll_token(1);
     let register = shop.register("a", SALES);
@@ -346,18 +346,28 @@ fn a_wrong_key_keeps_the_queue_until_the_register_is_enrolled_again() {
     all_arrived(&shop, 2);
     assert_eq!(register.status()["device_id"], device.as_str(), "the same device, with a new key");
     assert_eq!(shop.hub.number("SELECT count(*) FROM devices"), 1);
+}
 
-    shop.hub.administer("DELETE", &format!("/sync/{device}"));
-    sell(&register, 3);
-    register.tillsync(&["sync"]).said(4, &["refuses this register"]);
-    register.init_with(&shop.hub.url, &["--enroll-token", &token()]).good();
+#[test]
+fn hazard_09_a_register_that_was_removed_at_the_hub_keeps_its_queue() {
+    let shop = Shop::guarded();
+    let register = shop.register("a", SALES);
+    register.init_with(&shop.hub.url, &["--credentials", "file", "--enroll-token", &shop.hub.enroll_token(1)]).good();
+    sell(&register, 1);
     register.sync();
-    all_arrived(&shop, 3);
+    let device = register.status()["device_id"].as_str().unwrap().to_owned();
+    shop.hub.administer("DELETE", &format!("/sync/{device}"));
+    sell(&register, 2);
+    register.tillsync(&["sync"]).said(4, &["refuses this register", "1 changes are kept"]);
+    assert_eq!(register.status()["state"], "error");
+    register.init_with(&shop.hub.url, &["--enroll-token", &shop.hub.enroll_token(1)]).good();
+    register.sync();
+    all_arrived(&shop, 2);
     assert_eq!(register.status()["state"], "synced");
 }
 
 #[test]
-fn a_suspended_register_keeps_its_queue_and_goes_on_afterwards() {
+fn hazard_09_a_suspended_register_keeps_its_queue_and_goes_on_afterwards() {
     let shop = Shop::open();
     let mut register = register_with_a_sale_waiting(&shop, &shop.hub.url);
     let device = register.status()["device_id"].as_str().unwrap().to_owned();
@@ -376,7 +386,7 @@ fn a_suspended_register_keeps_its_queue_and_goes_on_afterwards() {
 }
 
 #[test]
-fn a_register_suspended_while_it_runs_says_so() {
+fn hazard_09_a_register_suspended_while_it_runs_says_so() {
     let shop = Shop::open();
     let mut register = shop.register("a", SALES);
     register.init(&shop.hub.url).good();
@@ -392,7 +402,7 @@ fn a_register_suspended_while_it_runs_says_so() {
 }
 
 #[test]
-fn one_agent_per_state_and_per_store() {
+fn hazard_09_one_agent_per_state_and_per_store() {
     let shop = Shop::open();
     let mut register = shop.register("a", SALES);
     register.init(&shop.hub.url).good();
@@ -500,7 +510,7 @@ fn another_server_gets_the_whole_store_and_gives_all_it_has() {
 }
 
 #[test]
-fn a_damaged_state_is_named_and_can_be_made_anew() {
+fn hazard_13_a_damaged_state_is_named_and_can_be_made_anew() {
     let shop = Shop::open();
     let register = register_with_a_sale_waiting(&shop, &shop.hub.url);
     let database = register.state.join("agent.db");

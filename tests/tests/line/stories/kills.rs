@@ -14,7 +14,7 @@ const ROUNDS: usize = 6;
 const RECEIPTS_PER_KILL: usize = 12;
 
 #[test]
-fn killing_agents_and_hub_loses_and_doubles_nothing() {
+fn hazard_14_killing_agents_and_hub_loses_and_doubles_nothing() {
     let mut shop = Shop::open();
     let (mut a, mut b) = (shop.empty_register("a"), shop.empty_register("b"));
     for register in [&a, &b] {

@@ -76,7 +76,7 @@ const SCHEMA: &str = "CREATE TABLE products(id INTEGER PRIMARY KEY, sku TEXT, na
 const ROWS: &str = "INSERT INTO products VALUES (1, 's1', 'milk', 100), (2, 's2', 'tea', 250), (3, 's3', 'bread', 80);";
 
 #[test]
-fn columns_come_and_go() {
+fn hazard_05_columns_come_and_go() {
     check(&Case {
         schema: SCHEMA,
         rows: ROWS,
@@ -107,7 +107,7 @@ fn columns_come_and_go() {
 }
 
 #[test]
-fn tables_are_rebuilt_renamed_and_dropped() {
+fn hazard_05_tables_are_rebuilt_renamed_and_dropped() {
     check(&Case {
         schema: SCHEMA,
         rows: ROWS,
@@ -144,7 +144,7 @@ fn tables_are_rebuilt_renamed_and_dropped() {
 }
 
 #[test]
-fn the_file_is_vacuumed_and_changes_its_journal_mode() {
+fn hazard_05_the_file_is_vacuumed_and_changes_its_journal_mode() {
     check(&Case {
         schema: SCHEMA,
         rows: ROWS,
@@ -175,7 +175,7 @@ fn the_file_is_vacuumed_and_changes_its_journal_mode() {
 }
 
 #[test]
-fn a_reset_that_deletes_the_journal_is_healed_before_the_next_sale() {
+fn hazard_08_a_reset_that_deletes_the_journal_is_healed_before_the_next_sale() {
     let shop = Shop::open();
     let (mut a, b) = shop.pair(SCHEMA, ROWS);
     a.start();
@@ -202,7 +202,7 @@ fn a_reset_that_deletes_the_journal_is_healed_before_the_next_sale() {
 }
 
 #[test]
-fn a_reset_without_an_agent_is_told_by_doctor_and_healed_by_the_next_sync() {
+fn hazard_08_a_reset_without_an_agent_is_told_by_doctor_and_healed_by_the_next_sync() {
     let shop = Shop::open();
     let (a, b) = shop.pair(SCHEMA, ROWS);
     let till = pos(&a.store);
@@ -218,7 +218,7 @@ fn a_reset_without_an_agent_is_told_by_doctor_and_healed_by_the_next_sync() {
 }
 
 #[test]
-fn a_store_that_is_emptied_does_not_empty_the_others() {
+fn hazard_03_a_store_that_is_emptied_does_not_empty_the_others() {
     let shop = Shop::open();
     let many: String = (1..=200).map(|id| format!("INSERT INTO products(id, name) VALUES ({id}, 'p{id}');")).collect();
     let (a, b) = shop.pair(SCHEMA, &many);

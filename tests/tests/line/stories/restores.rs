@@ -48,7 +48,7 @@ const WAYS: [(&str, Restore); 2] = [
 ];
 
 #[test]
-fn a_restored_store_is_healthy_and_gets_back_what_it_lost() {
+fn hazard_02_a_restored_store_is_healthy_and_gets_back_what_it_lost() {
     for (way, restore) in WAYS {
         for running in [true, false] {
             let shop = Shop::open();
@@ -87,7 +87,7 @@ fn a_restored_store_is_healthy_and_gets_back_what_it_lost() {
 }
 
 #[test]
-fn sales_that_were_captured_and_not_sent_survive_a_restore() {
+fn hazard_03_sales_that_were_captured_and_not_sent_survive_a_restore() {
     let shop = Shop::open();
     let (mut a, b) = shop.pair(SCHEMA, "INSERT INTO sales VALUES (1, 100)");
     a.start();
@@ -110,8 +110,104 @@ fn sales_that_were_captured_and_not_sent_survive_a_restore() {
     assert_eq!(content(&a.store), content(&b.store));
 }
 
+/// Both registers and the hub hold ten rows; then the hub is put back, and overtaken by B before A hears of it.
+fn hub_goes_back(how: impl Fn(&mut Shop, &Path)) {
+    let mut shop = Shop::open();
+    let (a, b) = shop.pair(SCHEMA, "");
+    sell(&a.store, 1..=10);
+    for register in [&a, &b] {
+        register.sync();
+    }
+    let backup = shop.path().join("backup");
+    fs::create_dir(&backup).unwrap();
+    shop.hub.kill();
+    for file in ["hub.db", "hub.db-wal", "hub.db-head"] {
+        let _ = fs::copy(shop.path().join(file), backup.join(file));
+    }
+    shop.hub.start_again();
+    // What the hub is about to lose: new rows, changes of rows of both registers, and deletes. Some of it only B knows as its own.
+    sell(&a.store, 11..=14);
+    pos(&a.store).execute_batch("UPDATE sales SET cents = 111 WHERE id IN (1, 2); DELETE FROM sales WHERE id = 3").unwrap();
+    a.sync();
+    b.sync();
+    sell(&b.store, 21..=23);
+    pos(&b.store)
+        .execute_batch("UPDATE sales SET cents = 222 WHERE id IN (2, 4, 11); DELETE FROM sales WHERE id IN (5, 12)")
+        .unwrap();
+    b.sync();
+    a.sync();
+    let expected = content(&a.store);
+    shop.hub.kill();
+    for file in ["hub.db", "hub.db-wal", "hub.db-shm"] {
+        let _ = fs::remove_file(shop.path().join(file));
+        let _ = fs::copy(backup.join(file), shop.path().join(file));
+    }
+    how(&mut shop, &backup);
+    shop.hub.start_again();
+    // B comes first and goes on so far that the head tells A nothing.
+    sell(&b.store, 31..=60);
+    b.sync();
+    pos(&a.store).execute_batch("UPDATE sales SET cents = 666 WHERE id = 6").unwrap();
+    for register in [&a, &b, &a] {
+        register.sync();
+    }
+    same(&a.store, &b.store);
+    let db = pos(&a.store);
+    assert_eq!(
+        count(&db, "SELECT count(*) FROM sales WHERE id < 30"),
+        expected["sales"].len() as i64,
+        "nothing is lost, nothing is back"
+    );
+    assert_eq!(count(&db, "SELECT count(*) FROM sales"), expected["sales"].len() as i64 + 30);
+    assert_eq!(text(&db, "SELECT group_concat(cents) FROM sales WHERE id IN (1, 2, 4, 6, 11)"), "111,222,222,666,222");
+    assert_eq!(shop.hub.number("SELECT count(*) FROM rows WHERE NOT deleted"), count(&db, "SELECT count(*) FROM sales"));
+    assert_eq!(shop.hub.number("SELECT count(*) FROM conflict_log WHERE resolution = 'pending'"), 0, "nobody is asked anything");
+    for register in [&a, &b] {
+        assert_eq!(register.status()["pending"], 0);
+        assert!(register.problems().contains(&"server_reset".to_owned()), "{:#}", register.status());
+        register.tillsync(&["verify", "--against-server"]).said(0, &["hold the same"]);
+    }
+}
+
 #[test]
-fn a_hub_that_is_restored_gets_back_what_it_lost() {
+fn hazard_12_a_hub_that_is_put_back_notices_it_by_itself_and_gets_back_what_it_lost() {
+    hub_goes_back(|_, _| {});
+}
+
+#[test]
+fn hazard_12_a_hub_that_is_put_back_with_everything_beside_it_is_told_so() {
+    hub_goes_back(|shop, backup| {
+        fs::copy(backup.join("hub.db-head"), shop.path().join("hub.db-head")).unwrap();
+        shop.hub.begin_epoch();
+    });
+}
+
+#[test]
+fn hazard_12_a_hub_that_is_put_back_on_another_machine_is_told_so() {
+    hub_goes_back(|shop, _| {
+        fs::remove_file(shop.path().join("hub.db-head")).unwrap();
+        shop.hub.begin_epoch();
+    });
+}
+
+#[test]
+fn a_hub_that_is_killed_or_stopped_stays_in_its_epoch() {
+    let mut shop = Shop::open();
+    let (a, _) = shop.pair(SCHEMA, "");
+    let epoch = |shop: &Shop| text(&shop.hub.read(), "SELECT value FROM meta WHERE name = 'epoch'");
+    let before = epoch(&shop);
+    for round in 1..=5 {
+        sell(&a.store, round..=round);
+        a.sync();
+        shop.hub.kill();
+        shop.hub.enroll_token(1);
+        shop.hub.start_again();
+    }
+    assert_eq!(epoch(&shop), before);
+}
+
+#[test]
+fn hazard_12_a_hub_that_is_restored_gets_back_what_it_lost() {
     let mut shop = Shop::open();
     let (a, b) = shop.pair(SCHEMA, "INSERT INTO sales VALUES (1, 100)");
     let backup = shop.path().join("hub-backup.db");

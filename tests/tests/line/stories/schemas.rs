@@ -1,6 +1,6 @@
 //! Tables as real point-of-sale programs make them, and what they do to their keys.
 
-use super::support::{Shop, count, pos, same};
+use super::support::{Register, Shop, count, pos, same};
 
 struct Case {
     schema: &'static str,
@@ -44,7 +44,7 @@ fn check(case: &Case) {
 }
 
 #[test]
-fn rowid_tables() {
+fn hazard_04_rowid_tables() {
     check(&Case {
         schema: "CREATE TABLE t(id INTEGER PRIMARY KEY AUTOINCREMENT, a TEXT, b)",
         rows: "INSERT INTO t(a, b) VALUES ('x', 1), ('y', 2), ('z', NULL)",
@@ -62,7 +62,7 @@ fn rowid_tables() {
 }
 
 #[test]
-fn without_rowid_and_composite_keys() {
+fn hazard_04_without_rowid_and_composite_keys() {
     check(&Case {
         schema:
             "CREATE TABLE prices(sku TEXT, shop INTEGER, since TEXT, cents INTEGER, PRIMARY KEY(shop, sku, since)) WITHOUT ROWID;
@@ -81,7 +81,7 @@ fn without_rowid_and_composite_keys() {
 }
 
 #[test]
-fn text_blob_and_null_keys() {
+fn hazard_04_text_blob_and_null_keys() {
     check(&Case {
         schema: "CREATE TABLE texts(id TEXT PRIMARY KEY, v); CREATE TABLE blobs(id BLOB PRIMARY KEY, v);
                  CREATE TABLE free(id PRIMARY KEY, v); CREATE TABLE pairs(a TEXT, b TEXT, v, PRIMARY KEY(a, b));",
@@ -106,7 +106,7 @@ fn text_blob_and_null_keys() {
 }
 
 #[test]
-fn keys_that_ignore_case() {
+fn hazard_04_keys_that_ignore_case() {
     check(&Case {
         schema: "CREATE TABLE sku(code TEXT COLLATE NOCASE PRIMARY KEY, v); CREATE TABLE trimmed(code TEXT COLLATE RTRIM PRIMARY KEY, v) WITHOUT ROWID;",
         rows: "INSERT INTO sku VALUES ('abc', 1), ('def', 2), ('GHI', 3); INSERT INTO trimmed VALUES ('a', 1);",
@@ -122,7 +122,7 @@ fn keys_that_ignore_case() {
 }
 
 #[test]
-fn generated_columns_and_odd_names() {
+fn hazard_04_generated_columns_and_odd_names() {
     check(&Case {
         schema: "CREATE TABLE \"order\"(\"table\" INTEGER PRIMARY KEY, \"value\" TEXT, \"select\" INT, \"group by\" INT AS (\"select\" * 2) VIRTUAL,
                    \"where\" TEXT GENERATED ALWAYS AS (upper(\"value\")) STORED, \"k0\" INT, \"seq\" INT, \"t\" INT);
@@ -149,7 +149,7 @@ fn generated_columns_and_odd_names() {
 }
 
 #[test]
-fn keys_that_are_generated_or_alone() {
+fn hazard_04_keys_that_are_generated_or_alone() {
     check(&Case {
         schema: "CREATE TABLE tags(name TEXT PRIMARY KEY) WITHOUT ROWID; CREATE TABLE ids(id INTEGER PRIMARY KEY);
                  CREATE TABLE links(a INT, b INT, PRIMARY KEY(a, b));",
@@ -164,7 +164,7 @@ fn keys_that_are_generated_or_alone() {
 }
 
 #[test]
-fn strict_tables_checks_and_defaults() {
+fn hazard_06_strict_tables_checks_and_defaults() {
     check(&Case {
         schema: "CREATE TABLE s(id INTEGER PRIMARY KEY, i INT NOT NULL, r REAL, t TEXT DEFAULT 'd', b BLOB, a ANY, CHECK(i >= 0)) STRICT",
         rows: "INSERT INTO s(i, r, b, a) VALUES (1, 2, x'01', '007'), (2, 0.5, NULL, 7)",
@@ -177,7 +177,7 @@ fn strict_tables_checks_and_defaults() {
 }
 
 #[test]
-fn replace_pushes_out_other_rows() {
+fn hazard_04_replace_pushes_out_other_rows() {
     check(&Case {
         schema: "CREATE TABLE bills(id INTEGER PRIMARY KEY, number TEXT UNIQUE, shop INT, day TEXT, cents INT, UNIQUE(shop, day));
                  CREATE TABLE cards(id INTEGER PRIMARY KEY, code TEXT, cents INT); CREATE UNIQUE INDEX cards_code ON cards(code);",
@@ -197,7 +197,7 @@ fn replace_pushes_out_other_rows() {
 }
 
 #[test]
-fn unique_values_that_change_places() {
+fn hazard_06_unique_values_that_change_places() {
     check(&Case {
         schema: "CREATE TABLE seats(id INTEGER PRIMARY KEY, who TEXT UNIQUE)",
         rows: "INSERT INTO seats VALUES (1, 'ann'), (2, 'bob'), (3, 'cy')",
@@ -210,7 +210,7 @@ fn unique_values_that_change_places() {
 }
 
 #[test]
-fn families_of_rows() {
+fn hazard_04_families_of_rows() {
     check(&Case {
         schema: "CREATE TABLE a_child(id INTEGER PRIMARY KEY, parent INT NOT NULL REFERENCES z_parent(id) ON DELETE CASCADE, v);
                  CREATE TABLE z_parent(id INTEGER PRIMARY KEY, v);
@@ -234,7 +234,7 @@ fn families_of_rows() {
 }
 
 #[test]
-fn the_pos_triggers_do_not_fire_twice() {
+fn hazard_06_the_pos_triggers_do_not_fire_twice() {
     check(&Case {
         schema:
             "CREATE TABLE stock(sku TEXT PRIMARY KEY, left INT); CREATE TABLE sold(id INTEGER PRIMARY KEY, sku TEXT, n INT);
@@ -252,7 +252,7 @@ fn the_pos_triggers_do_not_fire_twice() {
 }
 
 #[test]
-fn a_table_without_a_key_is_refused_with_a_reason() {
+fn hazard_04_a_table_without_a_key_is_refused_with_a_reason() {
     let shop = Shop::open();
     let register =
         shop.register("a", "CREATE TABLE good(id INTEGER PRIMARY KEY); CREATE TABLE keyless(a, b); CREATE VIEW v AS SELECT 1;");
@@ -264,4 +264,112 @@ fn a_table_without_a_key_is_refused_with_a_reason() {
     let problem = status["problems"].as_array().unwrap().iter().find(|problem| problem["code"] == "table_refused").unwrap();
     assert!(problem["text"].as_str().unwrap().contains("keyless"), "{problem}");
     register.tillsync(&["doctor"]).said(0, &["keyless", "primary key"]);
+}
+
+/// What `status` says of rows that cannot be told apart.
+fn told_apart(register: &Register) -> Option<String> {
+    let status = register.status();
+    let problem = status["problems"].as_array().unwrap().iter().find(|problem| problem["code"] == "rows_without_key")?;
+    assert_eq!(status["state"], "attention", "{status:#}");
+    Some(problem["text"].as_str().unwrap().split(" cannot").next().unwrap().to_owned())
+}
+
+const NULL_KEYS: &str = "CREATE TABLE sales(ref TEXT PRIMARY KEY, cents INTEGER)";
+
+#[test]
+fn hazard_04_rows_that_share_a_null_key_are_told_and_never_sent() {
+    let shop = Shop::open();
+    let [a, b] = ["a", "b"].map(|name| shop.register(name, NULL_KEYS));
+    let till = pos(&a.store);
+    till.execute_batch("INSERT INTO sales VALUES (NULL, 100), (NULL, 250), ('a', 1)").unwrap();
+    for register in [&a, &b] {
+        register.init_with(&shop.hub.url, &["--key", "sales=global", "--credentials", "file"]).good();
+    }
+    let attention = ["2 rows of the table sales cannot be told apart", "Give each of these rows a key of its own"];
+    a.tillsync(&["sync"]).said(3, &attention);
+    a.tillsync(&["doctor"]).said(1, &attention);
+    // Neither the capture nor a look at every row sends any of them.
+    till.execute_batch("INSERT INTO sales VALUES (NULL, 777), ('b', 2)").unwrap();
+    a.tillsync(&["sync"]).said(3, &["3 rows of the table sales"]);
+    a.tillsync(&["verify"]).said(0, &["2 rows compared, 0 differences"]);
+    a.tillsync(&["sync"]).said(3, &["3 rows of the table sales"]);
+    b.sync();
+    assert_eq!(count(&pos(&b.store), "SELECT sum(cents) FROM sales"), 3);
+    assert_eq!(shop.hub.number("SELECT count(*) FROM change_log"), 2);
+    // With keys they are rows like others.
+    till.execute_batch("UPDATE sales SET ref = 'c' || cents WHERE cents IN (100, 250)").unwrap();
+    a.sync();
+    assert_eq!(told_apart(&a), None, "one row has the key alone");
+    till.execute_batch("UPDATE sales SET ref = 'd' WHERE ref IS NULL").unwrap();
+    a.sync();
+    b.sync();
+    same(&a.store, &b.store);
+    assert_eq!(shop.hub.number("SELECT count(*) FROM rows WHERE NOT deleted"), 5);
+    a.tillsync(&["doctor"]).said(0, &["nothing needs attention"]);
+}
+
+#[test]
+fn hazard_04_a_row_with_a_null_key_that_another_one_joins_stays_with_the_server() {
+    let shop = Shop::open();
+    let (a, b) = shop.pair(NULL_KEYS, "INSERT INTO sales VALUES (NULL, 100)");
+    let (till, other) = (pos(&a.store), pos(&b.store));
+    assert_eq!(count(&other, "SELECT cents FROM sales WHERE ref IS NULL"), 100, "alone it syncs");
+    till.execute_batch("INSERT INTO sales VALUES (NULL, 250)").unwrap();
+    a.tillsync(&["sync"]).said(3, &["2 rows"]);
+    a.tillsync(&["verify"]).said(0, &[" 0 differences"]);
+    // What comes for the one row is written into neither of the two.
+    other.execute_batch("UPDATE sales SET cents = 101").unwrap();
+    b.sync();
+    a.tillsync(&["sync"]).said(3, &[]);
+    assert_eq!(shop.hub.number("SELECT count(*) FROM rows WHERE NOT deleted"), 1);
+    assert_eq!(count(&till, "SELECT sum(cents) FROM sales"), 350);
+    a.tillsync(&["outbox", "--parked"]).said(0, &["its key holds NULL"]);
+    till.execute_batch("DELETE FROM sales WHERE cents = 250").unwrap();
+    a.sync();
+    assert_eq!(told_apart(&a), None);
+    same(&a.store, &b.store);
+    assert_eq!(count(&till, "SELECT cents FROM sales"), 101);
+}
+
+#[test]
+fn hazard_04_rows_with_one_null_key_on_two_registers_wait_for_a_person() {
+    let shop = Shop::open();
+    let (a, b) = shop.pair(NULL_KEYS, "");
+    pos(&a.store).execute_batch("INSERT INTO sales VALUES (NULL, 500)").unwrap();
+    pos(&b.store).execute_batch("INSERT INTO sales VALUES (NULL, 900)").unwrap();
+    a.sync();
+    b.tillsync(&["sync"]).said(3, &["waiting for a person"]);
+    b.tillsync(&["conflicts"]).said(0, &["sales"]);
+    assert_eq!(count(&pos(&a.store), "SELECT cents FROM sales"), 500);
+    assert_eq!(count(&pos(&b.store), "SELECT cents FROM sales"), 900);
+}
+
+#[test]
+fn hazard_04_composite_keys_with_null() {
+    let shop = Shop::open();
+    let [a, b] = ["a", "b"].map(|name| {
+        shop.register(name, "CREATE TABLE pay(till TEXT COLLATE NOCASE, no INTEGER, cents INTEGER, PRIMARY KEY(till, no))")
+    });
+    let till = pos(&a.store);
+    // Many rows that have such a key alone, more than one request carries, between some that do not.
+    till.execute_batch(
+        "WITH RECURSIVE n(i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 1509)
+           INSERT INTO pay SELECT CASE i % 3 WHEN 0 THEN 'x' || i END, CASE WHEN i % 3 THEN i END, 1 FROM n;
+         INSERT INTO pay VALUES (NULL, 1, 100), (NULL, 1, 250), ('t', NULL, 5), ('T', NULL, 6), (NULL, NULL, 8), ('x', 1, 7);",
+    )
+    .unwrap();
+    for register in [&a, &b] {
+        register.init_with(&shop.hub.url, &["--key", "pay=global", "--credentials", "file"]).good();
+    }
+    a.tillsync(&["sync"]).said(3, &["4 rows of the table pay"]);
+    b.sync();
+    assert_eq!(count(&pos(&b.store), "SELECT count(*) FROM pay"), 1_502);
+    a.tillsync(&["verify"]).said(0, &["1502 rows compared, 0 differences"]);
+    till.execute_batch("INSERT INTO pay VALUES ('t', NULL, 9); DELETE FROM pay WHERE cents = 250").unwrap();
+    a.tillsync(&["sync"]).said(3, &["3 rows of the table pay"]);
+    till.execute_batch("UPDATE pay SET no = cents WHERE till = 't' AND cents < 9").unwrap();
+    a.sync();
+    b.sync();
+    assert_eq!(told_apart(&a), None);
+    same(&a.store, &b.store);
 }

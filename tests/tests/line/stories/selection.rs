@@ -75,7 +75,7 @@ fn a_running_agent_goes_on_with_changed_settings() {
 }
 
 #[test]
-fn columns_that_are_left_out_stay_where_they_are() {
+fn hazard_06_columns_that_are_left_out_stay_where_they_are() {
     let shop = Shop::open();
     let (a, b) = shop.pair(SCHEMA, "INSERT INTO users VALUES (1, 'Ann', 'secret of Ann', 1), (2, 'Bob', 'secret of Bob', 0)");
     let (here, there) = (pos(&a.store), pos(&b.store));

@@ -74,7 +74,7 @@ fn change() -> String {
 }
 
 #[test]
-fn every_value_arrives_as_it_left() {
+fn hazard_07_every_value_arrives_as_it_left() {
     let shop = Shop::open();
     let (a, b) = shop.pair(SCHEMA, &fill(1));
     same(&a.store, &b.store);
@@ -88,7 +88,7 @@ fn every_value_arrives_as_it_left() {
 }
 
 #[test]
-fn a_value_that_changes_only_its_class_is_a_change() {
+fn hazard_07_a_value_that_changes_only_its_class_is_a_change() {
     let shop = Shop::open();
     let (a, b) = shop.pair(SCHEMA, "INSERT INTO free VALUES (1, 1), (2, 'a'), (3, 0.0), (4, NULL), (5, '1'), (6, 1e15);");
     for writes in [

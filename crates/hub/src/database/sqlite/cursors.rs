@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::log;
+use super::{log, meta};
 use crate::database::model::Progress;
 
 /// An idle device's last contact may be this old in the database: a write with a flush to disk per poll would cost more
@@ -15,19 +15,31 @@ const PENDING_COUNTED_MAX: i64 = 20_000;
 struct Cursor {
     position: i64,
     last_sync_at: i64,
+    /// Deletes up to this change id were forgotten when the device last began from 0.
+    begun_after: i64,
 }
 
 fn find(connection: &Connection, device_id: &str) -> rusqlite::Result<Option<Cursor>> {
     connection
-        .prepare_cached("SELECT last_change_id, last_sync_at FROM sync_cursors WHERE device_id = ?1")?
-        .query_row([device_id], |row| Ok(Cursor { position: row.get(0)?, last_sync_at: row.get(1)? }))
+        .prepare_cached("SELECT last_change_id, last_sync_at, begun_after FROM sync_cursors WHERE device_id = ?1")?
+        .query_row([device_id], |row| Ok(Cursor { position: row.get(0)?, last_sync_at: row.get(1)?, begun_after: row.get(2)? }))
         .optional()
 }
 
 /// Whether the cursor is stored already and recently enough.
 pub(super) fn is_noted(connection: &Connection, device_id: &str, position: i64, now_ms: i64) -> rusqlite::Result<bool> {
-    let known = find(connection, device_id)?;
-    Ok(known.is_some_and(|known| known.position == position && (now_ms - known.last_sync_at).abs() < LAST_SYNC_AGE_MS_MAX))
+    let Some(known) = find(connection, device_id)? else { return Ok(false) };
+    let began_before = position == 0 && known.begun_after < meta::pruned_through(connection)?;
+    Ok(known.position == position && !began_before && (now_ms - known.last_sync_at).abs() < LAST_SYNC_AGE_MS_MAX)
+}
+
+/// Whether the device may have rows whose deletes after this cursor are forgotten.
+pub(super) fn is_expired(connection: &Connection, device_id: &str, position: i64) -> rusqlite::Result<bool> {
+    let pruned_through = meta::pruned_through(connection)?;
+    if position == 0 || position >= pruned_through {
+        return Ok(false);
+    }
+    Ok(find(connection, device_id)?.is_none_or(|known| known.begun_after < pruned_through))
 }
 
 /// Stores the cursor that a device pulls from. A device deleted meanwhile gets none.
@@ -35,6 +47,10 @@ pub(super) fn note(tx: &Transaction, device_id: &str, position: i64, now_ms: i64
     let sql = "INSERT INTO sync_cursors (device_id, last_change_id, last_sync_at) SELECT id, ?2, ?3 FROM devices WHERE id = ?1
         ON CONFLICT (device_id) DO UPDATE SET last_change_id = excluded.last_change_id, last_sync_at = excluded.last_sync_at";
     tx.prepare_cached(sql)?.execute(params![device_id, position, now_ms])?;
+    if position == 0 {
+        tx.prepare_cached("UPDATE sync_cursors SET begun_after = ?2 WHERE device_id = ?1")?
+            .execute(params![device_id, meta::pruned_through(tx)?])?;
+    }
     touch_device(tx, device_id, now_ms)
 }
 

@@ -7,7 +7,7 @@ use tillsync_core::config::Role;
 use tillsync_core::wire::hub::Device;
 
 use super::tokens::{self, Token};
-use crate::database::model::{Access, Permission, Registration, RegistrationOutcome, Terms};
+use crate::database::model::{Access, Permission, Registration, RegistrationOutcome, Rekey, RekeyOutcome, Terms};
 use crate::key::KeyHash;
 
 /// Makes a device. A registration id that is known gives the same device a new key and uses no token up.
@@ -94,10 +94,10 @@ fn as_json(entities: Option<&[String]>) -> Option<String> {
 /// A suspended device stays suspended, and one that nobody gave another role keeps the one it has. A token says anew which entities
 /// are its business; without one that stays.
 fn renew(tx: &Transaction, device_id: &str, registration: &Registration, terms: &Terms) -> rusqlite::Result<()> {
-    let Registration { request, key_hash, .. } = registration;
+    let Registration { request, key_hash, now_ms, .. } = registration;
     tx.execute(
         "UPDATE devices SET api_key = ?2, name = ?3, type = ?4, version = ?5, platform = ?6, metadata = ?7, role = coalesce(?8, role),
-           entities = iif(?9, ?10, entities) WHERE id = ?1",
+           entities = iif(?9, ?10, entities), key_since = ?11, old_key = NULL, old_key_until = NULL WHERE id = ?1",
         params![
             device_id,
             key_hash.as_bytes(),
@@ -109,6 +109,7 @@ fn renew(tx: &Transaction, device_id: &str, registration: &Registration, terms: 
             terms.role.map(Role::as_str),
             matches!(registration.permission, Permission::Token(_)),
             as_json(terms.entities.as_deref()),
+            now_ms,
         ],
     )?;
     Ok(())
@@ -156,11 +157,32 @@ fn read(row: &Row) -> rusqlite::Result<Device> {
 }
 
 pub(super) fn access_of(connection: &Connection, device_id: &str) -> rusqlite::Result<Option<Access>> {
-    let found: Option<(Vec<u8>, bool)> = connection
-        .prepare_cached("SELECT api_key, status = 'suspended' FROM devices WHERE id = ?1")?
-        .query_row([device_id], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    Ok(found.and_then(|(hash, suspended)| Some(Access { key_hash: KeyHash::from_bytes(&hash)?, suspended })))
+    let sql = "SELECT api_key, status = 'suspended',
+          max(coalesce(key_since, created_at), coalesce((SELECT value FROM meta WHERE name = 'keys_age_from'), 0)),
+          old_key, old_key_until FROM devices WHERE id = ?1";
+    let access = |row: &Row| {
+        let hash = |place| row.get::<_, Option<Vec<u8>>>(place).map(|bytes| bytes.and_then(|bytes| KeyHash::from_bytes(&bytes)));
+        let old_key = hash(3)?.zip(row.get(4)?);
+        let (suspended, since_ms) = (row.get(1)?, row.get(2)?);
+        Ok(hash(0)?.map(|key_hash| Access { key_hash, since_ms, old_key, suspended }))
+    };
+    Ok(connection.prepare_cached(sql)?.query_row([device_id], access).optional()?.flatten())
+}
+
+/// Gives a device another key. Asked again with the same one it is done already; who comes with the key before may ask for nothing else.
+pub(super) fn rekey(tx: &Transaction, wish: &Rekey) -> rusqlite::Result<RekeyOutcome> {
+    let Some(access) = access_of(tx, &wish.device_id)? else { return Ok(RekeyOutcome::NotItsKey) };
+    if access.key_hash.as_bytes() == wish.new.as_bytes() {
+        return Ok(RekeyOutcome::Done { since_ms: access.since_ms, old_until_ms: access.old_key.map(|(_, until_ms)| until_ms) });
+    }
+    if access.key_hash.as_bytes() != wish.used.as_bytes() {
+        return Ok(RekeyOutcome::NotItsKey);
+    }
+    tx.execute(
+        "UPDATE devices SET old_key = api_key, old_key_until = ?3, api_key = ?2, key_since = ?4 WHERE id = ?1",
+        params![wish.device_id, wish.new.as_bytes(), wish.old_until_ms, wish.now_ms],
+    )?;
+    Ok(RekeyOutcome::Done { since_ms: wish.now_ms, old_until_ms: Some(wish.old_until_ms) })
 }
 
 pub(super) fn set_suspended(tx: &Transaction, device_id: &str, suspended: bool) -> rusqlite::Result<bool> {

@@ -1,5 +1,6 @@
 //! SQLite behind the seam: one writer, a few readers, one file per group of tables.
 
+mod head_file;
 mod open;
 mod readers;
 
@@ -13,6 +14,7 @@ mod resolve;
 
 mod cursors;
 mod page;
+mod retention;
 mod snapshot;
 
 mod meta;
@@ -29,19 +31,29 @@ use tokio::sync::{Mutex, watch};
 use super::error::{DatabaseError, OpenError};
 use super::model::{
     Access, Batch, BatchOutcome, Compared, ConflictPage, ConflictQuery, Page, PageQuery, Progress, Registration,
-    RegistrationOutcome, Resolve, ResolveOutcome, Snapshot, SnapshotQuery, Terms,
+    RegistrationOutcome, Rekey, RekeyOutcome, Resolve, ResolveOutcome, Snapshot, SnapshotQuery, Terms,
 };
 use crate::key::KeyHash;
+use head_file::{HeadFile, Told};
 use readers::Readers;
+pub use retention::Pruned;
 
 /// A hub database in one SQLite file. Clones share it.
 #[derive(Clone)]
 pub struct Sqlite {
     /// SQLite takes one writer at a time; waiting here is fair and does not poll.
-    writer: Arc<Mutex<Connection>>,
+    writer: Arc<Mutex<Writer>>,
     readers: Readers,
     head: watch::Sender<i64>,
     epoch: Arc<str>,
+}
+
+/// What writes, one at a time.
+struct Writer {
+    connection: Connection,
+    head_file: HeadFile,
+    /// The head that the file has.
+    told: i64,
 }
 
 impl Sqlite {
@@ -49,7 +61,7 @@ impl Sqlite {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let opened = open::open(path)?;
         Ok(Self {
-            writer: Arc::new(Mutex::new(opened.writer)),
+            writer: Arc::new(Mutex::new(Writer { connection: opened.writer, head_file: opened.head_file, told: opened.head })),
             readers: Readers::new(opened.readers),
             head: watch::Sender::new(opened.head),
             epoch: opened.epoch.into(),
@@ -85,6 +97,14 @@ impl Sqlite {
     pub(super) async fn access_of(&self, device_id: &str) -> Result<Option<Access>, DatabaseError> {
         let device_id = device_id.to_owned();
         self.readers.read(move |connection| devices::access_of(connection, &device_id)).await
+    }
+
+    pub(super) async fn rekey(&self, wish: Rekey) -> Result<RekeyOutcome, DatabaseError> {
+        self.write(move |tx| devices::rekey(tx, &wish)).await
+    }
+
+    pub(super) async fn let_keys_age(&self, now_ms: i64) -> Result<(), DatabaseError> {
+        self.write(move |tx| meta::let_keys_age(tx, now_ms)).await
     }
 
     pub(super) async fn admin_key_hash(&self) -> Result<Option<KeyHash>, DatabaseError> {
@@ -155,6 +175,24 @@ impl Sqlite {
         self.readers.read(move |connection| cursors::progress(connection, &device_id)).await
     }
 
+    pub(super) async fn forked_at(&self, epoch: &str) -> Result<Option<i64>, DatabaseError> {
+        let epoch = epoch.to_owned();
+        self.readers.read(move |connection| meta::forked_at(connection, &epoch)).await
+    }
+
+    pub(super) async fn begin_epoch(&self) -> Result<String, DatabaseError> {
+        let epoch = self.write(meta::new_epoch).await?;
+        let mut writer = self.writer.lock().await;
+        let told = Told { epoch: epoch.clone(), head: writer.told };
+        // Without the new word in the file the next start begins one more epoch, which is as good.
+        let _ = writer.head_file.write(&told);
+        Ok(epoch)
+    }
+
+    pub(super) async fn prune(&self, retention_ms: i64, now_ms: i64) -> Result<Pruned, DatabaseError> {
+        self.write(move |tx| retention::prune(tx, retention_ms, now_ms)).await
+    }
+
     pub(super) async fn stats(&self) -> Result<Stats, DatabaseError> {
         self.readers.read(|connection| meta::stats(connection)).await
     }
@@ -175,13 +213,20 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&Transaction) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, DatabaseError> {
-        let mut connection = self.writer.clone().lock_owned().await;
-        let heads = self.head.clone();
+        let mut writer = self.writer.clone().lock_owned().await;
+        let (heads, epoch) = (self.head.clone(), self.epoch.clone());
         let task = tokio::task::spawn_blocking(move || {
+            let Writer { connection, head_file, told } = &mut *writer;
             let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let result = work(&tx)?;
             let head = log::head(&tx)?;
             tx.commit()?;
+            if head > *told {
+                *told = head;
+                if let Err(error) = head_file.write(&Told { epoch: epoch.to_string(), head }) {
+                    tracing::warn!(%error, "the head cannot be written down; a restore from a backup may go unnoticed");
+                }
+            }
             heads.send_if_modified(|known| std::mem::replace(known, head) != head);
             Ok(result)
         });

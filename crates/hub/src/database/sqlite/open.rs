@@ -6,6 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use rusqlite_migration::{Error as MigrationError, M, MigrationDefinitionError, Migrations};
 
+use super::head_file::{HeadFile, Told};
 use super::{log, meta, snapshot};
 use crate::database::error::OpenError;
 
@@ -27,6 +28,7 @@ pub(super) struct Opened {
     pub readers: Vec<Connection>,
     pub head: i64,
     pub epoch: String,
+    pub head_file: HeadFile,
 }
 
 /// Opens the file, making or migrating it when needed. A file of another program is left as it is.
@@ -35,13 +37,24 @@ pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     require_ours(path, &writer)?;
     set_up(&writer).map_err(|cause| explain(path, cause))?;
     migrate(path, &mut writer)?;
+    // Read before the database: while another process serves, the file only ever follows it.
+    let (mut head_file, told) =
+        HeadFile::open(path).map_err(|cause| OpenError::Broken { path: path.to_owned(), cause: cause.to_string() })?;
     let ready = || -> rusqlite::Result<Opened> {
         let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let epoch = meta::epoch(&tx)?;
-        let head = log::head(&tx)?;
+        let (mut epoch, head) = (meta::epoch(&tx)?, log::head(&tx)?);
+        let is_behind = told.as_ref().is_some_and(|told| told.epoch != epoch || told.head > head);
+        if is_behind {
+            tracing::warn!(head, ?told, "the database was restored from a backup; the registers send again what it has lost");
+            epoch = meta::new_epoch(&tx)?;
+        }
         tx.commit()?;
+        if is_behind || told.is_none() {
+            // A file that cannot be written is as good as none.
+            let _ = head_file.write(&Told { epoch: epoch.clone(), head });
+        }
         let readers = (0..READERS).map(|_| open_reader(path)).collect::<Result<_, _>>()?;
-        Ok(Opened { writer, readers, head, epoch })
+        Ok(Opened { writer, readers, head, epoch, head_file })
     };
     ready().map_err(|cause| explain(path, cause))
 }
@@ -89,6 +102,10 @@ fn migrate(path: &Path, writer: &mut Connection) -> Result<(), OpenError> {
         M::up(include_str!("004.sql")),
         M::up(include_str!("005.sql")),
         M::up(include_str!("006.sql")),
+        M::up(include_str!("007.sql")),
+        M::up(include_str!("008.sql")),
+        M::up(include_str!("009.sql")),
+        M::up(include_str!("010.sql")),
     ]);
     migrations.to_latest(writer).map_err(|error| match error {
         MigrationError::MigrationDefinition(MigrationDefinitionError::DatabaseTooFarAhead) => OpenError::TooNew(path.to_owned()),

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use tillsync_core::change::Operation;
 use tillsync_core::wire::hub::{PAGE_BYTES_MAX, PullChange};
 
-use super::{devices, log};
+use super::{cursors, devices, log, meta};
 use crate::database::model::{Page, PageQuery};
 
 /// A request looks at no more than this many entries, so that a narrow filter over a long log answers in time; the client
@@ -18,14 +18,17 @@ const ENTRIES: &str = "SELECT id, device_id, merged, operation, entity_type, ent
     FROM change_log WHERE id > ?1 ORDER BY id";
 
 pub(super) fn read(tx: &Transaction, query: &PageQuery) -> rusqlite::Result<Page> {
-    let head = log::head(tx)?;
+    let (head, pruned_through) = (log::head(tx)?, meta::pruned_through(tx)?);
     if query.from > head {
         // The log was restored or reset. From 0 on a client that follows the original protocol misses nothing; the head
         // and the epoch tell the others.
-        return Ok(Page { changes: Vec::new(), has_more: false, new_cursor_id: 0, head, beyond_head: true });
+        return Ok(Page { new_cursor_id: 0, beyond_head: true, ..Page::empty(head, pruned_through) });
+    }
+    if cursors::is_expired(tx, &query.device_id, query.from)? {
+        return Ok(Page { expired: true, ..Page::empty(head, pruned_through) });
     }
     let allowed = devices::entities_of(tx, &query.device_id)?;
-    let mut page = Page { changes: Vec::new(), has_more: false, new_cursor_id: query.from, head, beyond_head: false };
+    let mut page = Page { new_cursor_id: query.from, ..Page::empty(head, pruned_through) };
     let mut statement = tx.prepare_cached(ENTRIES)?;
     let mut entries = statement.query(params![query.from])?;
     let (mut scanned, mut bytes) = (0, 0);

@@ -11,7 +11,7 @@ use tillsync_core::wire::hub::{Conflict, PAGE_BYTES_MAX, PushChange, PushResult}
 
 use super::conflicts::{self, NewConflict, Outcome};
 use super::log::{self, Entry, Place};
-use super::{cursors, devices};
+use super::{cursors, devices, meta};
 use crate::database::checks;
 use crate::database::model::{Batch, BatchOutcome};
 
@@ -38,6 +38,9 @@ pub(super) fn push(tx: &Transaction, batch: &Batch) -> rusqlite::Result<BatchOut
     let new_cursor_id = if beyond_head || batch.cursor_id < 0 {
         // The cursor came from another log: from 0 on the client misses nothing.
         0
+    } else if cursors::is_expired(tx, &batch.device_id, batch.cursor_id)? {
+        // Deletes that the client has not seen are missing in the run.
+        batch.cursor_id
     } else {
         log::end_of_own_run(tx, &batch.device_id, batch.cursor_id, RUN_SCANNED_MAX)?
     };
@@ -78,9 +81,30 @@ impl Push<'_> {
             return Ok(repeated);
         }
         match log::place_of(self.tx, &self.change.entity_type, &self.change.entity_id)? {
+            None if self.is_of_forgotten_row()? => {
+                let (entity, id) = (&self.change.entity_type, &self.change.entity_id);
+                let place = log::recall_delete(self.tx, entity, id, self.batch.now_ms)?;
+                self.judge_known(place, &self.incoming(row, before))
+            }
             None => self.store_first(),
-            Some(place) => self.judge_known(place, &self.incoming(row, before)),
+            Some(place) if self.change.restored.is_some() && self.change.event_id.is_some() => {
+                self.judge_restored(place, self.change.restored.unwrap_or(0), self.incoming(row, before))
+            }
+            Some(place) => {
+                let mut incoming = self.incoming(row, before);
+                self.leave_out_older_names(place, &mut incoming)?;
+                self.judge_known(place, &incoming)
+            }
         }
+    }
+
+    /// Whether the change is an update of a row that was deleted so long ago that nothing is left of it.
+    fn is_of_forgotten_row(&self) -> rusqlite::Result<bool> {
+        let PushChange { operation, event_id, base_version, .. } = self.change;
+        let Some(base) = base_version.filter(|base| *base > 0 && *operation == Operation::Update && event_id.is_some()) else {
+            return Ok(false);
+        };
+        Ok(base <= meta::pruned_through(self.tx)?)
     }
 
     /// The answer to an event that came before: the same as then, and nothing is written. Only a conflict that a person has decided
@@ -91,14 +115,13 @@ impl Push<'_> {
         };
         let noted = || conflicts::find_event(self.tx, event_id);
         if let Some(stored) = log::find_event(self.tx, event_id)? {
-            if stored.entity_type != self.change.entity_type || stored.entity_id != self.change.entity_id {
+            let is_other = |(entity, id): (String, String)| entity != self.change.entity_type || id != self.change.entity_id;
+            if stored.row.is_some_and(is_other) {
                 return Ok(Some(self.rejected("this eventId was used for another row".to_owned())));
             }
-            let result = if stored.merged {
-                let head = self.head_of_row()?;
-                self.with_server_row(Verdict::Merged, head.as_ref())?
-            } else {
-                self.result(Verdict::Duplicate, Some(stored.id))
+            let result = match self.head_of_row()?.filter(|_| stored.merged) {
+                Some(head) => self.with_server_row(Verdict::Merged, Some(&head))?,
+                None => self.result(Verdict::Duplicate, Some(stored.id)),
             };
             return Ok(Some(with_conflict(result, noted()?)));
         }
@@ -114,7 +137,11 @@ impl Push<'_> {
 
     fn head_of_row(&self) -> rusqlite::Result<Option<Head>> {
         let place = log::place_of(self.tx, &self.change.entity_type, &self.change.entity_id)?;
-        place.map(|place| log::head_at(self.tx, place, &self.batch.device_id, Some(place.version))).transpose()
+        place.map(|place| self.head_at(place, Some(place.version))).transpose()
+    }
+
+    fn head_at(&self, place: Place, base: Option<i64>) -> rusqlite::Result<Head> {
+        log::head_at(self.tx, place, &self.batch.device_id, base, self.batch.restored_up_to)
     }
 
     /// A row that nobody knows is stored as the text that came; with no other side there is nothing to decide.
@@ -127,8 +154,55 @@ impl Push<'_> {
         Ok(self.result(Verdict::Applied, Some(id)))
     }
 
+    /// Where a column was written under its new name after it was last written under the one before, the client hears late of it: what it has
+    /// is the older value.
+    fn leave_out_older_names(&self, place: Place, incoming: &mut Incoming) -> rusqlite::Result<()> {
+        for (new, old) in &self.change.renamed {
+            if log::is_written_later(self.tx, place, new, old)?
+                && let Some(fields) = &mut incoming.updated_fields
+            {
+                fields.retain(|field| field != new);
+            }
+        }
+        Ok(())
+    }
+
+    /// A row that this log has lost comes back. Versions tell which of several is the latest; nothing of them is merged.
+    fn judge_restored(&self, place: Place, version: i64, mut incoming: Incoming) -> rusqlite::Result<PushResult> {
+        let since = log::since(self.tx, place, incoming.base_version.unwrap_or(0))?;
+        match since.restored.filter(|(known, _)| *known >= version) {
+            Some((_, id)) if self.change.updated_fields.is_some() => {
+                // What was changed on top of it is a change of what is here by now.
+                incoming.base_version = Some(id);
+                self.judge_known(place, &incoming)
+            }
+            Some(_) => {
+                let head = log::head_at(self.tx, place, "", Some(place.version), 0)?;
+                let is_same = match &head.row {
+                    None => incoming.operation == Operation::Delete,
+                    Some(row) => incoming.operation != Operation::Delete && row.same_as(&incoming.row),
+                };
+                if let Some(event_id) = &self.change.event_id {
+                    log::note_repeated(self.tx, event_id, head.version, !is_same)?;
+                }
+                self.with_server_row(if is_same { Verdict::Duplicate } else { Verdict::Merged }, Some(&head))
+            }
+            None if since.is_changed => self.judge_known(place, &incoming),
+            None => {
+                let head = log::head_at(self.tx, place, "", Some(place.version), 0)?;
+                let (operation, data) = match incoming.operation {
+                    Operation::Delete => (Operation::Delete, None),
+                    Operation::Create | Operation::Update => (Operation::Update, self.change.data.as_deref().map(RawValue::get)),
+                };
+                // It was written after what is here, and nobody knows when.
+                let id = self.append(operation, data, head.at_ms, false, Some(place.version))?;
+                Ok(self.result(Verdict::Applied, Some(id)))
+            }
+        }
+    }
+
     fn judge_known(&self, place: Place, incoming: &Incoming) -> rusqlite::Result<PushResult> {
-        let head = log::head_at(self.tx, place, &self.batch.device_id, incoming.base_version)?;
+        let head = self.head_at(place, incoming.base_version)?;
         let base = match incoming.base_version {
             Some(version) if version < place.version => log::row_at(self.tx, self.change, place, version)?,
             _ => None,
@@ -142,6 +216,7 @@ impl Push<'_> {
         let Judged { place, head, incoming, .. } = *judged;
         match decision {
             Decision::Duplicate => self.answer_duplicate(head, incoming),
+            Decision::Apply { .. } if head.row.is_none() && self.is_stale(place, incoming)? => self.answer_stale(head),
             Decision::Apply { operation, row, at_ms, disputes } => {
                 let data = row.as_ref().map(Row::to_json);
                 let id = self.append(operation, data.as_deref(), at_ms, false, Some(place.version))?;
@@ -197,6 +272,19 @@ impl Push<'_> {
         Writer { device: device_id.clone(), manager: self.manager, at_ms: written_at(claimed, *now_ms) }
     }
 
+    /// Whether a register brings a row as it was before somebody deleted it, so that it has only not heard of the delete.
+    fn is_stale(&self, place: Place, incoming: &Incoming) -> rusqlite::Result<bool> {
+        let is_new_here = incoming.operation == Operation::Create && incoming.base_version.is_none() && incoming.can_conflict;
+        Ok(is_new_here && log::was_once(self.tx, place, &incoming.row)?)
+    }
+
+    fn answer_stale(&self, head: &Head) -> rusqlite::Result<PushResult> {
+        if let Some(event_id) = &self.change.event_id {
+            log::note_repeated(self.tx, event_id, head.version, true)?;
+        }
+        self.with_server_row(Verdict::Merged, Some(head))
+    }
+
     /// The hub has all that the client sends; what the client lacks is told to it.
     fn answer_duplicate(&self, head: &Head, incoming: &Incoming) -> rusqlite::Result<PushResult> {
         let lacks = head.row.as_ref().is_some_and(|row| !row.same_as(&incoming.row)) && incoming.operation != Operation::Delete;
@@ -228,6 +316,7 @@ impl Push<'_> {
             merged,
             previous,
             resolves: None,
+            restored: self.change.restored.filter(|_| !merged),
             now_ms: self.batch.now_ms,
         };
         log::append(self.tx, &entry)

@@ -5,6 +5,7 @@ use rusqlite::Transaction;
 use serde_json::value::RawValue;
 use tillsync_core::change::Operation;
 use tillsync_core::merge::Writer;
+use tillsync_core::resolve::{self, Contested};
 use tillsync_core::row::Row;
 use tillsync_core::wire::hub::{Conflict, Resolution};
 
@@ -30,7 +31,7 @@ pub(super) fn resolve(tx: &Transaction, wish: &Resolve) -> rusqlite::Result<Reso
     let Some(place) = log::place_of(tx, &conflict.entity_type, &conflict.entity_id)? else {
         return Ok(ResolveOutcome::Unknown);
     };
-    let head = log::head_at(tx, place, "", Some(place.version))?;
+    let head = log::head_at(tx, place, "", Some(place.version), 0)?;
     if conflict.resolved_by.is_some() {
         return Ok(ResolveOutcome::AlreadyResolved(Box::new(resolved(conflict, head.row.as_ref())?)));
     }
@@ -63,6 +64,7 @@ pub(super) fn resolve(tx: &Transaction, wish: &Resolve) -> rusqlite::Result<Reso
             merged: true,
             previous: Some(place.version),
             resolves: Some(conflict.id),
+            restored: None,
             now_ms: wish.now_ms,
         },
     )?;
@@ -87,50 +89,15 @@ fn resolved(conflict: Conflict, row: Option<&Row>) -> rusqlite::Result<Resolved>
 fn decide(conflict: &Conflict, head: Option<&Row>, wish: &Resolve) -> Result<Option<Row>, String> {
     let client = parse(conflict.client_value.as_deref())?;
     let server = parse(conflict.server_value.as_deref())?;
-    match wish.resolution {
-        Resolution::ClientWins if conflict.operation == Operation::Delete => Ok(None),
-        Resolution::ClientWins => match (client, head) {
-            (Some(client), Some(head)) => Ok(Some(with_columns(head, &client, &claimed(conflict, &client)))),
-            (client, _) => Ok(client),
-        },
-        // Nothing of the change was stored, so the hub's row is the one that is there.
-        Resolution::ServerWins if conflict.is_pending() => Ok(head.cloned()),
-        Resolution::ServerWins => match (server, head) {
-            (Some(server), Some(head)) => Ok(Some(with_columns(head, &server, &claimed(conflict, &server)))),
-            (server, _) => Ok(server),
-        },
-        Resolution::Merged => {
-            let Some(mut row) = head.cloned().or(client.clone()).or(server) else {
-                return Err("there is no row whose columns could be set".to_owned());
-            };
-            for (name, value) in wish.columns.iter() {
-                if row.get(name).is_none() && client.as_ref().is_none_or(|client| client.get(name).is_none()) {
-                    return Err(format!("the row has no column {name}"));
-                }
-                row.set(name, value.clone());
-            }
-            Ok(Some(row))
-        }
-    }
-}
-
-/// The columns that the conflict is about: those in dispute, else those that the client changed, else all that it sent.
-fn claimed(conflict: &Conflict, row: &Row) -> Vec<String> {
-    let disputed: Vec<String> = conflict.rules.iter().map(|dispute| dispute.column.clone()).collect();
-    match &conflict.updated_fields {
-        // A pending change was not stored at all, so all of it is to be decided.
-        Some(fields) if conflict.is_pending() => fields.clone(),
-        _ if !disputed.is_empty() && !conflict.is_pending() => disputed,
-        _ => row.iter().map(|(name, _)| name.to_owned()).collect(),
-    }
-}
-
-fn with_columns(row: &Row, from: &Row, columns: &[String]) -> Row {
-    let mut row = row.clone();
-    for (name, value) in from.iter().filter(|(name, _)| columns.iter().any(|column| column == name)) {
-        row.set(name, value.clone());
-    }
-    row
+    let contested = Contested {
+        pending: conflict.is_pending(),
+        operation: conflict.operation,
+        client: client.as_ref(),
+        server: server.as_ref(),
+        updated_fields: conflict.updated_fields.as_deref(),
+        disputes: &conflict.rules,
+    };
+    resolve::resolve(&contested, head, wish.resolution, &wish.columns)
 }
 
 fn parse(value: Option<&RawValue>) -> Result<Option<Row>, String> {

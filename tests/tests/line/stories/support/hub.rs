@@ -47,6 +47,29 @@ impl Hub {
         });
     }
 
+    /// Ends it and starts it again at the same address, with these options more.
+    pub fn start_again_with(&mut self, more: &[&str]) {
+        self.kill();
+        let usual = self.options.clone();
+        self.options.extend(more.iter().map(|option| (*option).to_owned()));
+        self.start_again();
+        self.options = usual;
+    }
+
+    /// Forgets what is superseded and deleted, as a hub does over months.
+    pub fn forget(&mut self) {
+        self.start_again_with(&["--retention", "1s"]);
+        let left =
+            "SELECT (SELECT count(*) FROM rows WHERE deleted) + (SELECT count(*) FROM change_log) - (SELECT count(*) FROM rows)";
+        eventually("the hub has forgotten", || (self.number(left) == 0).then_some(()));
+        self.start_again_with(&[]);
+    }
+
+    /// Says that its database was restored.
+    pub fn begin_epoch(&self) {
+        end(Command::new(program("tillsync-hub")).arg("new-epoch").args(["--database", &place(&self.database)])).good();
+    }
+
     /// A token for `uses` registers.
     pub fn enroll_token(&self, uses: u32) -> String {
         self.enroll_token_with(&["--uses", &uses.to_string()])

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 pub use hub::Hub;
-pub use network::{Network, Way, Web};
+pub use network::{Network, Way, Web, ask};
 pub use programs::{Ended, Running, end, program, shell, unread};
 pub use register::Register;
 pub use store::{content, count, open, plain, pos, rows, same, text};

@@ -99,6 +99,19 @@ impl Running {
         let _ = self.0.wait();
     }
 
+    /// Sends it a signal by name, such as STOP.
+    pub fn signal(&self, name: &str) {
+        shell(&format!("kill -{name} {}", self.0.id())).good();
+    }
+
+    /// The most memory that it has held so far, in bytes.
+    #[cfg(target_os = "linux")]
+    pub fn peak_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        peak.unwrap() * 1024
+    }
+
     /// Asks it to stop and waits; gives back its exit code.
     pub fn stop(&mut self) -> i32 {
         shell(&format!("kill {}", self.0.id()));

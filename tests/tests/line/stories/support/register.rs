@@ -32,6 +32,20 @@ impl Register {
         }
     }
 
+    /// The same disk in another machine: store, state, config and key, as they are now. On a real one the places are the same, too.
+    #[track_caller]
+    pub fn copied_to(&self, folder: &Path, machine: &str) -> Self {
+        copy_folder(&self.folder, folder);
+        let mut copy = Self::new(&self.name, folder);
+        let (before, now) = (self.folder.to_str().unwrap(), folder.to_str().unwrap());
+        let config = std::fs::read_to_string(&copy.config).unwrap();
+        std::fs::write(&copy.config, config.replace(before, now)).unwrap();
+        let state = super::store::open(&copy.state.join("agent.db"));
+        state.execute("UPDATE marks SET value = ?1 WHERE name = 'store'", [copy.store.to_str().unwrap()]).unwrap();
+        copy.set("TILLSYNC_MACHINE_ID", machine);
+        copy
+    }
+
     /// Sets a variable for every command from now on.
     pub fn set(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -143,8 +157,26 @@ impl Register {
         self.agent.take().expect("the agent runs").stop()
     }
 
+    /// The running agent's process.
+    pub fn process(&mut self) -> &mut Running {
+        self.agent.as_mut().expect("the agent runs")
+    }
+
     /// Ends the agent as a power cut would.
     pub fn kill(&mut self) {
         self.agent = None;
+    }
+}
+
+/// Files alone: sockets belong to running programs.
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        let (kind, to) = (entry.file_type().unwrap(), to.join(entry.file_name()));
+        if kind.is_dir() {
+            copy_folder(&entry.path(), &to);
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
     }
 }

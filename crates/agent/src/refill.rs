@@ -1,0 +1,232 @@
+//! Refill: columns came to a table, and registers that had them before have filled them. The rows are asked for again: what the server
+//! holds in the new columns comes into the store, and what the register holds there and the server does not is sent.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
+
+use rusqlite::Transaction;
+use tillsync_core::change::Operation;
+use tillsync_core::diff::Added;
+use tillsync_core::kept::{self, Kept};
+use tillsync_core::row::Row;
+use tillsync_core::sync::Trouble;
+use tillsync_core::value::Value;
+use uuid::Uuid;
+
+use crate::agent::{Agent, AgentError, StoreSide};
+use crate::clock::now_ms;
+use crate::reconcile::read_wired;
+use crate::remote::{Answer, Outgoing};
+use crate::state::outbox::NOBODYS_MS;
+use crate::state::refill::{self, Due};
+use crate::state::{inbox, outbox, shadow};
+use crate::store::open;
+use crate::store::schema::Table;
+use crate::upload::record_rows;
+
+/// Rows asked for at a time.
+const ROWS_PER_PAGE: usize = 500;
+
+/// A page of rows whose new columns are looked at.
+#[derive(Debug)]
+pub struct Refill {
+    table: String,
+    due: Due,
+    last: String,
+}
+
+/// A page to be sent: empty when the server lacks nothing.
+pub(crate) type Page = (Refill, Vec<Outgoing>);
+
+/// A row as the server has it.
+struct Theirs {
+    version: i64,
+    row: Row,
+    data: String,
+}
+
+/// What becomes of the new columns of one row.
+#[derive(Default)]
+struct Verdicts {
+    /// The server's value is to come into the store.
+    fill: bool,
+    /// The register's value goes to the server.
+    send: Vec<String>,
+    /// Both have one, and neither is known to be the later.
+    disputed: bool,
+    /// The columns among those to send that are old ones under a new name.
+    renamed: BTreeMap<String, String>,
+}
+
+impl Agent {
+    /// Looks at the next page of a table to which columns came; `None` when there is none.
+    pub(crate) async fn refill(&self, device_id: &str, rows_max: u32) -> Result<Result<Option<Page>, Trouble>, AgentError> {
+        let Some((table, due, keys)) = tokio::task::block_in_place(|| self.next_refill(rows_max as usize))? else {
+            return Ok(Ok(None));
+        };
+        let answer = match self.remote.rows(device_id, &table.entity, &keys).await {
+            Ok(answer) => answer,
+            Err(trouble) => return Ok(Err(trouble)),
+        };
+        let mut theirs = HashMap::new();
+        for row in answer.rows {
+            let Some(data) = row.data.map(|data| data.get().to_owned()) else { continue };
+            let Ok(parsed) = serde_json::from_str(&data) else { continue };
+            theirs.insert(row.entity_id, Theirs { version: row.version, row: parsed, data });
+        }
+        tokio::task::block_in_place(|| self.look_at_page(&table, due, &keys, &theirs)).map(|page| Ok(Some(page)))
+    }
+
+    /// The next table that is due, and keys of its rows. Tables without rows left are done.
+    fn next_refill(&self, rows_max: usize) -> Result<Option<(Table, Due, Vec<String>)>, AgentError> {
+        let mut store = self.ready_store()?;
+        let state = self.state();
+        for name in refill::due(state.conn())? {
+            let (Some(due), Some(table)) = (refill::get(state.conn(), &name)?, store.schema.table(&name).cloned()) else {
+                continue;
+            };
+            let number = store.entity(&name).number;
+            let keys = shadow::keys_after(state.conn(), number, due.after.as_deref(), rows_max.clamp(1, ROWS_PER_PAGE))?;
+            if !keys.is_empty() {
+                return Ok(Some((table, due, keys)));
+            }
+            refill::finish(state.conn(), &name, &due)?;
+            if let Some(entity) = store.entities.get_mut(&name) {
+                entity.columns.added = refill::added(state.conn(), &name)?;
+            }
+            tracing::info!(table = name, columns = ?due.added.iter().map(|added| &added.name).collect::<Vec<_>>(), "new columns are filled");
+        }
+        Ok(None)
+    }
+
+    fn look_at_page(&self, table: &Table, due: Due, keys: &[String], theirs: &HashMap<String, Theirs>) -> Result<Page, AgentError> {
+        let mut store = self.store_to_read();
+        self.make_ready(&mut store)?;
+        let conn = open::reader(&self.config.store)?;
+        let mut state = self.state();
+        let tx = state.write()?;
+        let mut outgoing = Vec::new();
+        for key in keys {
+            let read = read_wired(&conn, &tx, &store, table, key).map_err(|error| self.store_error(error))?;
+            let (Some(here), Some(theirs)) = (read, theirs.get(key)) else { continue };
+            outgoing.extend(self.look_at_row(&tx, &store, table, &due.added, key, &here, theirs)?);
+        }
+        let last = keys.last().cloned().unwrap_or_default();
+        if outgoing.is_empty() {
+            refill::advance(&tx, &table.name, &due, &last)?;
+        }
+        tx.commit()?;
+        self.inbox_due.store(true, Ordering::Relaxed);
+        Ok((Refill { table: table.name.clone(), due, last }, outgoing))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "both sides of one row, and where it belongs")]
+    fn look_at_row(
+        &self,
+        tx: &Transaction<'_>,
+        store: &StoreSide,
+        table: &Table,
+        added: &[Added],
+        key: &str,
+        here: &Row,
+        theirs: &Theirs,
+    ) -> Result<Option<Outgoing>, AgentError> {
+        let entity = store.entity(&table.name);
+        let Some(Kept::Row(known)) = shadow::get(tx, entity.number, key)? else { return Ok(None) };
+        let verdicts = judge(table, added, here, &theirs.row);
+        if outbox::has_unsent(tx, &table.name, key)? {
+            // What the POS made of the row is on its way, and the answer brings what it lacks. Where it gives a new column another value than the
+            // server has, it was made without knowing that one, and is judged as such.
+            if !verdicts.send.is_empty() {
+                shadow::put(tx, entity.number, key, &Kept::Row(tillsync_core::diff::Shadow { version: 0, ..known }))?;
+            }
+            return Ok(None);
+        }
+        let is_due = verdicts.fill || !verdicts.send.is_empty();
+        let version = if is_due { known.version.min(theirs.version - 1) } else { known.version };
+        let is_seen = kept::capture(Some(&Kept::Row(known.clone())), Some(here), &entity.columns).is_none_or(|found| {
+            found.difference.updated_fields.is_some_and(|fields| fields.iter().all(|f| verdicts.send.contains(f)))
+        });
+        let seen = if is_seen {
+            Kept::received(Some(here), version, &entity.columns)
+        } else {
+            // The POS has changed more of it, which is yet to be captured.
+            Kept::Row(tillsync_core::diff::Shadow { version, ..known })
+        };
+        shadow::put(tx, entity.number, key, &seen)?;
+        if verdicts.send.is_empty() {
+            if verdicts.fill {
+                hold(tx, table, key, theirs)?;
+            }
+            return Ok(None);
+        }
+        Ok(Some(Outgoing {
+            event_id: Uuid::now_v7(),
+            entity: table.name.clone(),
+            entity_type: table.entity.clone(),
+            key: key.to_owned(),
+            operation: Operation::Update,
+            data: here.to_json(),
+            updated_fields: Some(verdicts.send),
+            before: None,
+            renamed: verdicts.renamed,
+            restored: None,
+            base_version: (!verdicts.disputed).then_some(theirs.version),
+            at_ms: if verdicts.disputed { NOBODYS_MS } else { self.clock.now_ms() },
+        }))
+    }
+}
+
+impl Refill {
+    /// Notes the verdicts; the next page follows.
+    pub(crate) fn record(
+        &self,
+        tx: &Transaction<'_>,
+        store: &StoreSide,
+        outgoing: &[Outgoing],
+        answers: &[Answer],
+        now: i64,
+    ) -> Result<(), AgentError> {
+        if record_rows(tx, store, outgoing, answers, now)? {
+            refill::advance(tx, &self.table, &self.due, &self.last)?;
+        }
+        Ok(())
+    }
+}
+
+/// The server's row goes the way of every pulled one, under the rules for what the POS does meanwhile.
+fn hold(tx: &Transaction<'_>, table: &Table, key: &str, theirs: &Theirs) -> Result<(), AgentError> {
+    let entry = inbox::Entry {
+        entity: table.name.clone(),
+        key: key.to_owned(),
+        change_id: theirs.version,
+        operation: Operation::Update,
+        data: Some(theirs.data.clone()),
+        reason: inbox::Reason::Local,
+        detail: None,
+    };
+    Ok(inbox::hold(tx, &entry, now_ms())?)
+}
+
+fn judge(table: &Table, added: &[Added], here: &Row, theirs: &Row) -> Verdicts {
+    let mut verdicts = Verdicts::default();
+    for column in added {
+        let value = here.get(&column.name).unwrap_or(&Value::Null);
+        let server = theirs.get(&column.name).filter(|server| !server.is_null());
+        let is_unset = column.is_as_it_came(value) || value.is_null();
+        match server {
+            Some(server) if server == value => {}
+            None if is_unset => {}
+            Some(_) if is_unset => verdicts.fill = table.direction.pulls(),
+            _ if !table.direction.pushes() => verdicts.fill = server.is_some(),
+            Some(_) | None => {
+                verdicts.disputed |= server.is_some() && column.was.is_none();
+                verdicts.send.push(column.name.clone());
+                if let Some(old) = &column.was {
+                    verdicts.renamed.insert(column.name.clone(), old.clone());
+                }
+            }
+        }
+    }
+    verdicts
+}

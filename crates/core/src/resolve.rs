@@ -1,0 +1,136 @@
+//! A person's decision about a conflict: what it makes of the row.
+
+use crate::change::Operation;
+use crate::merge::Dispute;
+use crate::row::Row;
+use crate::wire::hub::Resolution;
+
+/// A conflict, as far as a decision needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Contested<'a> {
+    /// Whether nothing of the change was stored.
+    pub pending: bool,
+    /// What the client did.
+    pub operation: Operation,
+    /// The columns that the client sent; `None` for a delete.
+    pub client: Option<&'a Row>,
+    /// The row as the hub had it; `None` when it was deleted.
+    pub server: Option<&'a Row>,
+    /// The columns that the client changed; all that it sent when `None`.
+    pub updated_fields: Option<&'a [String]>,
+    /// The columns that both had changed; none when it is about the row as a whole.
+    pub disputes: &'a [Dispute],
+}
+
+/// The row as the person wants it, made of the one that the hub has now; `None` when it is to be gone. `columns` are the ones to set
+/// for [`Resolution::Merged`]. An error, for people, where the decision makes no sense.
+pub fn resolve(
+    contested: &Contested<'_>,
+    head: Option<&Row>,
+    resolution: Resolution,
+    columns: &Row,
+) -> Result<Option<Row>, String> {
+    let Contested { client, server, .. } = *contested;
+    match resolution {
+        Resolution::ClientWins if contested.operation == Operation::Delete => Ok(None),
+        Resolution::ClientWins => Ok(contested.over(head, client)),
+        // Nothing of the change was stored, so the hub's row is the one that is there.
+        Resolution::ServerWins if contested.pending => Ok(head.cloned()),
+        Resolution::ServerWins => Ok(contested.over(head, server)),
+        Resolution::Merged => {
+            let Some(row) = head.or(client).or(server) else {
+                return Err("there is no row whose columns could be set".to_owned());
+            };
+            let is_column = |name: &str| row.get(name).or_else(|| client?.get(name)).is_some();
+            if let Some((name, _)) = columns.iter().find(|(name, _)| !is_column(name)) {
+                return Err(format!("the row has no column {name}"));
+            }
+            Ok(Some(with_columns(row, columns, |_| true)))
+        }
+    }
+}
+
+impl Contested<'_> {
+    /// The hub's row with what the conflict is about taken from one of the two sides.
+    fn over(&self, head: Option<&Row>, side: Option<&Row>) -> Option<Row> {
+        match (side, head) {
+            (Some(side), Some(head)) => Some(with_columns(head, side, |name| self.is_about(name))),
+            (side, _) => side.cloned(),
+        }
+    }
+
+    /// Whether the conflict is about a column: about those in dispute, else those that the client changed, else all that it sent.
+    fn is_about(&self, column: &str) -> bool {
+        match self.updated_fields {
+            // A pending change was not stored at all, so all of it is to be decided.
+            Some(fields) if self.pending => fields.iter().any(|field| field == column),
+            _ if !self.disputes.is_empty() && !self.pending => self.disputes.iter().any(|dispute| dispute.column == column),
+            _ => true,
+        }
+    }
+}
+
+fn with_columns(row: &Row, from: &Row, wanted: impl Fn(&str) -> bool) -> Row {
+    let mut row = row.clone();
+    for (name, value) in from.iter().filter(|(name, _)| wanted(name)) {
+        row.set(name, value.clone());
+    }
+    row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merge::Kept;
+    use crate::policy::Rule;
+
+    fn row(json: &str) -> Row {
+        serde_json::from_str(json).unwrap()
+    }
+
+    /// A pending update of `name` against a change of `price`, or, decided by a rule, a dispute about `price`.
+    fn check(pending: bool, head: Option<&str>, resolution: Resolution, columns: &str, expected: Result<Option<&str>, &str>) {
+        let (client, server) = (row(r#"{"name":"mint","price":3}"#), row(r#"{"name":"tea","price":4}"#));
+        let fields = ["name".to_owned()];
+        let disputes = [Dispute { column: "price".to_owned(), rule: Rule::Latest, kept: Kept::Client }];
+        let contested = Contested {
+            pending,
+            operation: Operation::Update,
+            client: Some(&client),
+            server: Some(&server),
+            updated_fields: Some(&fields),
+            disputes: &disputes,
+        };
+        let resolved = resolve(&contested, head.map(row).as_ref(), resolution, &row(columns));
+        assert_eq!(resolved, expected.map(|json| json.map(row)).map_err(str::to_owned), "{resolution:?} {head:?}");
+    }
+
+    #[test]
+    fn a_decision_takes_what_the_conflict_is_about_and_leaves_the_rest() {
+        let head = Some(r#"{"name":"oat","price":9}"#);
+        check(true, head, Resolution::ClientWins, "{}", Ok(Some(r#"{"name":"mint","price":9}"#)));
+        check(true, head, Resolution::ServerWins, "{}", Ok(head));
+        check(false, head, Resolution::ClientWins, "{}", Ok(Some(r#"{"name":"oat","price":3}"#)));
+        check(false, head, Resolution::ServerWins, "{}", Ok(Some(r#"{"name":"oat","price":4}"#)));
+        check(false, head, Resolution::Merged, r#"{"price":5}"#, Ok(Some(r#"{"name":"oat","price":5}"#)));
+        check(false, head, Resolution::Merged, r#"{"size":5}"#, Err("the row has no column size"));
+    }
+
+    #[test]
+    fn a_row_that_is_gone_comes_back_whole_or_stays_away() {
+        check(true, None, Resolution::ClientWins, "{}", Ok(Some(r#"{"name":"mint","price":3}"#)));
+        check(true, None, Resolution::ServerWins, "{}", Ok(None));
+        check(true, None, Resolution::Merged, r#"{"price":5}"#, Ok(Some(r#"{"name":"mint","price":5}"#)));
+        let gone = Contested {
+            pending: true,
+            operation: Operation::Delete,
+            client: None,
+            server: None,
+            updated_fields: None,
+            disputes: &[],
+        };
+        let head = row(r#"{"name":"tea"}"#);
+        assert_eq!(resolve(&gone, Some(&head), Resolution::ClientWins, &Row::default()), Ok(None));
+        assert!(resolve(&gone, None, Resolution::Merged, &Row::default()).is_err());
+    }
+}

@@ -1,0 +1,3 @@
+ALTER TABLE devices ADD COLUMN key_since INTEGER;                   -- when the key was given; null for when the device was made
+ALTER TABLE devices ADD COLUMN old_key BLOB;                        -- the hash of the key before, which …
+ALTER TABLE devices ADD COLUMN old_key_until INTEGER;               -- … works until then

@@ -1,0 +1,221 @@
+//! The ledger of everything that POS programs and persons ever wrote, and on top of what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use fastrand::Rng;
+use serde_json::{Map, Value as Json};
+use tillsync_core::policy::Rule;
+use tillsync_core::row::Row;
+use tillsync_core::value::Value;
+
+use super::shop::{Key, Shop, Table};
+
+/// A count changes by at most this much at once.
+const DIFFERENCE_MAX: i64 = 1_000;
+
+/// Members of a JSON value.
+const MEMBERS: [&str; 3] = ["colour", "size", "maker"];
+
+/// The list in a JSON value.
+const LIST: &str = "labels";
+
+/// A delete by a POS program, and the values that it saw go.
+#[derive(Debug)]
+pub struct Deleted {
+    pub register: usize,
+    pub key: Key,
+    pub values: BTreeSet<i64>,
+}
+
+/// What was written, where, and on top of what. Every value is written once, so a value says who wrote it and when; where a column
+/// counts, the differences are added up instead.
+#[derive(Debug)]
+pub struct Ledger {
+    pub shop: Rc<Shop>,
+    last_value: i64,
+    /// Every value: the row and the column it was written to.
+    pub values: BTreeMap<i64, (Key, &'static str)>,
+    /// Values that somebody who saw them replaced.
+    pub replaced: BTreeSet<i64>,
+    pub deletes: Vec<Deleted>,
+    /// Values of rows from before Tillsync.
+    pub loaded: BTreeSet<i64>,
+    from_before: BTreeMap<Key, Row>,
+    /// How often each row was written by anybody.
+    pub writes: BTreeMap<Key, usize>,
+    /// What the differences in columns that count come to.
+    pub counted: BTreeMap<(Key, &'static str), i64>,
+    /// Rows whose differences say nothing: from before Tillsync and not the same everywhere, so that there is no count to begin with, or
+    /// deleted where nobody knew of them yet, which is no delete; and rows that two registers deleted, each for itself.
+    pub uncounted: BTreeSet<Key>,
+    /// Registers whose store was restored: they may see rows as they once were, deleted ones, too.
+    pub restored: BTreeSet<usize>,
+}
+
+impl Ledger {
+    pub fn new(shop: Rc<Shop>) -> Self {
+        Self {
+            shop,
+            last_value: 0,
+            values: BTreeMap::new(),
+            replaced: BTreeSet::new(),
+            deletes: Vec::new(),
+            loaded: BTreeSet::new(),
+            from_before: BTreeMap::new(),
+            writes: BTreeMap::new(),
+            counted: BTreeMap::new(),
+            uncounted: BTreeSet::new(),
+            restored: BTreeSet::new(),
+        }
+    }
+
+    /// The values in a row that were written once.
+    pub fn facts(&self, key: &Key, row: &Row) -> BTreeSet<i64> {
+        facts(&self.shop, key.0, row).map(|(_, value)| value).collect()
+    }
+
+    /// What somebody writes into a column where this was before.
+    pub fn write(&mut self, key: &Key, column: &'static str, old: Option<&Value>, rng: &mut Rng) -> Value {
+        if self.shop.counts(key.0, column) {
+            return self.count_on(key, column, old, rng);
+        }
+        let new = match old {
+            Some(Value::Text(text)) => self.write_json(key, column, text, rng),
+            _ if column == "tags" => self.write_json(key, column, "{}", rng),
+            _ if self.shop.rule(key.0, column) == Rule::Fill && rng.u8(0..3) == 0 => Value::Null,
+            _ => Value::Integer(self.fresh(key, column)),
+        };
+        if let Some(old) = old {
+            let kept: BTreeSet<i64> = numbers(&new).into_iter().collect();
+            self.replaced.extend(numbers(old).into_iter().filter(|value| !kept.contains(value)));
+        }
+        new
+    }
+
+    fn count_on(&mut self, key: &Key, column: &'static str, old: Option<&Value>, rng: &mut Rng) -> Value {
+        let old = old.and_then(integer).unwrap_or(0);
+        let difference = rng.i64(1..=DIFFERENCE_MAX) * if rng.bool() { 1 } else { -1 };
+        *self.counted.entry((key.clone(), column)).or_default() += difference;
+        Value::Integer(old + difference)
+    }
+
+    /// Sets a member, or adds to the list or takes from it.
+    fn write_json(&mut self, key: &Key, column: &'static str, old: &str, rng: &mut Rng) -> Value {
+        let mut members: Map<String, Json> = serde_json::from_str(old).expect("only objects are written there");
+        let list = members.entry(LIST).or_insert_with(|| Json::Array(Vec::new()));
+        match (rng.u8(0..4), list) {
+            (0, Json::Array(list)) if !list.is_empty() => drop(list.remove(rng.usize(..list.len()))),
+            (0 | 1, Json::Array(list)) => list.push(self.fresh(key, column).into()),
+            _ => drop(members.insert(MEMBERS[rng.usize(..MEMBERS.len())].to_owned(), self.fresh(key, column).into())),
+        }
+        Value::Text(Json::Object(members).to_string())
+    }
+
+    /// A value that nobody has written before.
+    fn fresh(&mut self, key: &Key, column: &'static str) -> i64 {
+        self.last_value += 1;
+        self.values.insert(self.last_value, (key.clone(), column));
+        self.last_value
+    }
+
+    /// A new row; every value in it is fresh.
+    pub fn new_row(&mut self, key: &Key, id: Value, rng: &mut Rng) -> Row {
+        let mut row: Row = [("id".to_owned(), id)].into_iter().collect();
+        for column in key.0.facts() {
+            row.push(column, self.write(key, column, None, rng));
+        }
+        row
+    }
+
+    /// A row that was not written after all.
+    pub fn forget(&mut self, key: &Key, row: &Row) {
+        for value in self.facts(key, row) {
+            self.values.remove(&value);
+        }
+        self.uncount(key, row);
+    }
+
+    /// A row was there before Tillsync.
+    pub fn load(&mut self, key: &Key, row: &Row) {
+        self.written(key);
+        let facts = self.facts(key, row);
+        self.loaded.extend(facts);
+        if self.from_before.insert(key.clone(), row.clone()).is_some_and(|other| other != *row) {
+            self.uncounted.insert(key.clone());
+        }
+    }
+
+    /// A value that a person types into a column.
+    pub fn invent(&mut self, key: &Key, column: &'static str) -> Value {
+        Value::Integer(self.fresh(key, column))
+    }
+
+    /// Somebody wrote the row.
+    pub fn written(&mut self, key: &Key) {
+        *self.writes.entry(key.clone()).or_default() += 1;
+    }
+
+    /// A POS program deleted the row as it saw it.
+    pub fn deleted(&mut self, register: usize, key: &Key, row: &Row) {
+        self.uncount(key, row);
+        let values = self.facts(key, row);
+        let again =
+            !self.restored.is_empty() || self.deletes.iter().any(|deleted| deleted.key == *key && deleted.register != register);
+        if again || self.from_before.contains_key(key) {
+            self.uncounted.insert(key.clone());
+        }
+        self.deletes.push(Deleted { register, key: key.clone(), values });
+        self.written(key);
+    }
+
+    fn uncount(&mut self, key: &Key, row: &Row) {
+        for &column in key.0.facts().iter().filter(|column| self.shop.counts(key.0, column)) {
+            let count = row.get(column).and_then(integer).unwrap_or(0);
+            *self.counted.entry((key.clone(), column)).or_default() -= count;
+        }
+    }
+
+    /// A person who saw `seen` made this of the row.
+    pub fn decided(&mut self, key: &Key, seen: Option<&Row>, result: Option<&Row>) {
+        self.written(key);
+        let there = result.map(|row| self.facts(key, row)).unwrap_or_default();
+        let seen = seen.map(|row| self.facts(key, row)).unwrap_or_default();
+        self.replaced.extend(seen.difference(&there));
+        if result.is_some() {
+            // Whoever deleted the row before is overruled.
+            let (overruled, others) = std::mem::take(&mut self.deletes).into_iter().partition(|deleted| deleted.key == *key);
+            self.deletes = others;
+            let overruled: Vec<Deleted> = overruled;
+            self.replaced.extend(overruled.into_iter().flat_map(|deleted| deleted.values));
+        }
+    }
+}
+
+/// The values of a row that were written once, with their columns.
+pub fn facts<'a>(shop: &'a Shop, table: Table, row: &'a Row) -> impl Iterator<Item = (&'static str, i64)> + 'a {
+    let columns = table.facts().iter().filter(move |column| !shop.counts(table, column));
+    columns.flat_map(|&column| row.get(column).map(numbers).into_iter().flatten().map(move |value| (column, value)))
+}
+
+fn integer(value: &Value) -> Option<i64> {
+    if let Value::Integer(n) = value { Some(*n) } else { None }
+}
+
+/// All numbers in a value.
+fn numbers(value: &Value) -> Vec<i64> {
+    match value {
+        Value::Integer(n) => vec![*n],
+        Value::Text(text) => serde_json::from_str(text).map(|json: Json| leaves(&json)).unwrap_or_default(),
+        _ => Vec::new(),
+    }
+}
+
+fn leaves(json: &Json) -> Vec<i64> {
+    match json {
+        Json::Number(number) => number.as_i64().into_iter().collect(),
+        Json::Array(items) => items.iter().flat_map(leaves).collect(),
+        Json::Object(members) => members.values().flat_map(leaves).collect(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,109 @@
+//! The property: whatever was edited, pushed, pulled, lost and repeated, every edit is in the final state, was superseded by somebody
+//! who knew of it, or is in the conflict log. Nothing is there twice, and what counts is counted once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tillsync_core::change::Operation;
+use tillsync_core::row::Row;
+use tillsync_core::value::Value;
+
+use super::conflicts::Standing;
+use super::ledger::{Deleted, facts};
+use super::shop::Key;
+use super::world::World;
+
+impl World {
+    /// Checks all of it, with the rows that all have in the end.
+    pub fn check_property(&mut self, rows: &BTreeMap<Key, Row>) -> Result<(), String> {
+        self.check_nothing_lost(rows)?;
+        self.check_deletes(rows)?;
+        self.check_nothing_doubled()?;
+        self.check_counts(rows)
+    }
+
+    /// Every value that somebody wrote is there, or somebody who saw it replaced it, or the conflict log has it.
+    fn check_nothing_lost(&self, rows: &BTreeMap<Key, Row>) -> Result<(), String> {
+        let mut found: BTreeSet<i64> = rows.iter().flat_map(|(key, row)| self.ledger.facts(key, row)).collect();
+        found.extend(self.hub.conflicts.iter().flat_map(|noted| noted.values(&self.ledger.shop)));
+        found.extend(&self.ledger.replaced);
+        found.extend(self.ledger.deletes.iter().flat_map(|deleted| &deleted.values));
+        match self.ledger.values.iter().find(|(value, _)| !found.contains(value)) {
+            Some((value, (key, column))) => Err(format!("{value} in {column} of {key:?} is lost")),
+            None => Ok(()),
+        }
+    }
+
+    /// No row is there with nothing but values that somebody saw and deleted.
+    fn check_deletes(&self, rows: &BTreeMap<Key, Row>) -> Result<(), String> {
+        for (key, row) in rows {
+            let values = self.ledger.facts(key, row);
+            let undone = self.ledger.deletes.iter().find(|deleted| {
+                deleted.key == *key
+                    && !values.is_empty()
+                    && values.is_subset(&deleted.values)
+                    && !self.is_kept_delete(deleted.register, key)
+                    && !self.was_brought_along(deleted, &values)
+            });
+            if let Some(deleted) = undone {
+                return Err(format!("{key:?} is back although register {} deleted it", deleted.register));
+            }
+        }
+        Ok(())
+    }
+
+    /// A register that joins late brings its copy of a row along, and one whose store was restored goes on with a row as it was; that may be
+    /// after another one deleted the row.
+    fn was_brought_along(&self, deleted: &Deleted, values: &BTreeSet<i64>) -> bool {
+        let is_late = values.is_subset(&self.ledger.loaded);
+        let may_be_late = |device: usize| (is_late && device != deleted.register) || self.ledger.restored.contains(&device);
+        let brought = |row: &Row| values.is_subset(&self.ledger.facts(&deleted.key, row));
+        let mut entries = self.hub.log().iter().filter(|entry| entry.key == deleted.key && may_be_late(entry.device));
+        entries.any(|entry| entry.row.as_ref().is_some_and(brought))
+    }
+
+    fn is_kept_delete(&self, register: usize, key: &Key) -> bool {
+        let deletes = Operation::Delete;
+        self.hub.conflicts.iter().any(|noted| noted.device == register && noted.key == *key && noted.operation == deletes)
+    }
+
+    /// No event is in the log twice, no row has more entries than writes, and nothing is made out of nothing.
+    fn check_nothing_doubled(&self) -> Result<(), String> {
+        let mut events = BTreeSet::new();
+        let mut entries: BTreeMap<&Key, usize> = BTreeMap::new();
+        for entry in self.hub.log() {
+            if !events.insert(&entry.event) {
+                return Err(format!("{:?} is in the log twice", entry.event));
+            }
+            *entries.entry(&entry.key).or_default() += 1;
+            let values = entry.row.iter().flat_map(|row| facts(&self.ledger.shop, entry.key.0, row));
+            for (column, value) in values {
+                if self.ledger.values.get(&value) != Some(&(entry.key.clone(), column)) {
+                    return Err(format!("nobody wrote {value} into {column} of {:?}", entry.key));
+                }
+            }
+        }
+        for (key, entries) in entries {
+            let writes = self.ledger.writes.get(key).copied().unwrap_or(0);
+            if entries > writes {
+                return Err(format!("{key:?} was written {writes} times and is in the log {entries} times"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A column that counts holds the sum of all differences, except where a person has decided what it holds.
+    fn check_counts(&mut self, rows: &BTreeMap<Key, Row>) -> Result<(), String> {
+        let automatic = |key: &Key| {
+            let mut noted = self.hub.conflicts.iter().filter(|noted| noted.key == *key);
+            noted.all(|noted| noted.standing == Standing::Automatic) && !self.ledger.uncounted.contains(key)
+        };
+        for ((key, column), sum) in self.ledger.counted.iter().filter(|((key, _), _)| automatic(key)) {
+            let count = rows.get(key).map_or(Some(&Value::Integer(0)), |row| row.get(column));
+            if count != Some(&Value::Integer(*sum)) {
+                return Err(format!("{column} of {key:?} is {count:?}, and all differences come to {sum}"));
+            }
+            self.coverage.count("a count that adds up");
+        }
+        Ok(())
+    }
+}
