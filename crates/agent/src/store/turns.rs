@@ -15,7 +15,7 @@ const WATCH_GAP_MAX: Duration = Duration::from_millis(4);
 const TURN_MAX: Duration = Duration::from_millis(4);
 
 /// Work within one turn; committing comes on top. It is fitted to the machine and its disk.
-const WORK: [Duration; 2] = [Duration::from_micros(500), Duration::from_millis(2)];
+const WORK: [Duration; 2] = [Duration::from_micros(500), Duration::from_micros(1200)];
 
 /// The same while the POS is in use and committing costs next to nothing, so that little is in its way at any time.
 const WORK_IN_USE: Duration = Duration::from_micros(500);
