@@ -94,6 +94,24 @@ pub(crate) struct Writer<'a> {
     agent: &'a Agent,
     /// There until it is dropped.
     conn: Option<Connection>,
+    /// Somebody reads an old state of the store, so that its log cannot be cut off for now.
+    keeps_log: bool,
+}
+
+impl Writer<'_> {
+    /// Between two turns.
+    pub fn between_turns(&mut self) {
+        if self.keeps_log {
+            return;
+        }
+        self.agent.turns().begin();
+        match write::shorten_log(self) {
+            Ok(was_long) => self.keeps_log = was_long && !write::has_empty_log(self),
+            // It grows on, and the next turn says what is wrong.
+            Err(error) => tracing::debug!(%error, "the log was not cut off"),
+        }
+        self.agent.turns().pause();
+    }
 }
 
 impl Deref for Writer<'_> {
@@ -190,7 +208,7 @@ impl Agent {
         if conn.is_err() {
             self.turns().pause();
         }
-        Ok(Writer { agent: self, conn: Some(conn?) })
+        Ok(Writer { agent: self, conn: Some(conn?), keeps_log: false })
     }
 
     /// The store's side, as soon as the moment is ours. Whoever waits holds neither store nor state, so that the other lanes go on.

@@ -323,6 +323,7 @@ impl Agent {
             if next >= arriving.len() {
                 return Ok((outcomes, Stop::AtEnd, next));
             }
+            conn.between_turns();
             let asked = Instant::now();
             let wanted_since = store.wanted_since.unwrap_or(asked);
             loop {

@@ -240,7 +240,7 @@ impl Agent {
         if self.turns().moment(Instant::now()) != Moment::Ours {
             return Ok(());
         }
-        let conn = match self.writer() {
+        let mut conn = match self.writer() {
             Ok(conn) => conn,
             Err(StoreError::Busy) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -255,7 +255,10 @@ impl Agent {
             });
             self.turns().end(began.elapsed());
             match trimmed {
-                Ok(TRIM_MAX) => std::thread::sleep(Duration::from_millis(2)),
+                Ok(TRIM_MAX) => {
+                    conn.between_turns();
+                    std::thread::sleep(Duration::from_millis(2));
+                }
                 Ok(_) => return Ok(()),
                 Err(error) => {
                     let error = StoreError::from_sqlite(&self.config.store, error);

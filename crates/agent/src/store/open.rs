@@ -223,6 +223,8 @@ pub fn writer(path: &Path) -> Result<Connection, StoreError> {
         if is_wal(&conn)? {
             // The lock is held without waiting for the disk. A power cut takes rows and cursor back together.
             conn.pragma_update(None, "synchronous", "NORMAL")?;
+            // The log goes into the store between our turns, not within one.
+            conn.pragma_update(None, "wal_autocheckpoint", 0)?;
         }
         if conn.is_readonly("main")? {
             return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY), None));

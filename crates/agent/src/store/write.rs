@@ -4,16 +4,20 @@
 //! log's header to the disk, under the lock. A POS that opens and closes its store for every sale leaves no log behind, so that every
 //! commit of ours begins a new one. There the header need not wait: what counts is that no older frames are taken for valid ones, and in
 //! an empty file there are none. Whoever commits durably next brings the header to the disk with everything else.
+//!
+//! For the same reason a log that has grown long is cut off once it is in the store: SQLite by itself would begin it over, and an old log
+//! has old frames.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Result, Row, Transaction, TransactionBehavior};
 
 use super::open::{is_wal, log_path};
 
-/// SQLite's own default, in pages.
-const CHECKPOINT_PAGES: u32 = 1000;
+/// A log of this length goes into the store: about as many pages as SQLite lets one have.
+const LOG_BYTES_MAX: u64 = 4 << 20;
 
 /// Begins to write.
 pub fn begin(conn: &Connection) -> Result<Transaction<'_>> {
@@ -22,8 +26,6 @@ pub fn begin(conn: &Connection) -> Result<Transaction<'_>> {
         return immediate();
     }
     if has_empty_log(conn) {
-        // Nothing of it may reach the store itself before it has reached the disk.
-        conn.pragma_update(None, "wal_autocheckpoint", 0)?;
         conn.pragma_update(None, "synchronous", "OFF")?;
         let tx = immediate()?;
         if has_empty_log(conn) {
@@ -35,28 +37,50 @@ pub fn begin(conn: &Connection) -> Result<Transaction<'_>> {
     immediate()
 }
 
+/// Between two transactions: a log that has grown long is cut off. Says whether it was long.
+pub fn shorten_log(conn: &Connection) -> Result<bool> {
+    let is_long = log_length(conn) >= LOG_BYTES_MAX && is_wal(conn)?;
+    if is_long {
+        cut_log_off(conn)?;
+    }
+    Ok(is_long)
+}
+
 /// Whoever closes last and leaves no log locks everybody out while the log goes into the store. Most of that is done before, beside
 /// everybody's work; then little is left for the close.
 pub fn before_close(conn: &Connection) -> Result<()> {
-    if !is_wal(conn)? {
-        return Ok(());
+    if !conn.db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE)? && is_wal(conn)? {
+        return cut_log_off(conn);
     }
+    shorten_log(conn).map(drop)
+}
+
+/// Moves the log into the store beside everybody's work, and then leaves nothing of it, if nobody reads an older state.
+fn cut_log_off(conn: &Connection) -> Result<()> {
     wait_for_disk(conn)?;
-    if !conn.db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE)? {
-        conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    let frames = |row: &Row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+    let (all, moved) = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], frames)?;
+    if moved == all {
+        // It would wait for readers with the lock in hand.
+        conn.busy_timeout(Duration::ZERO)?;
+        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     }
     Ok(())
 }
 
 /// From now on the log reaches the disk before the store does.
 fn wait_for_disk(conn: &Connection) -> Result<()> {
-    conn.pragma_update(None, "synchronous", "NORMAL")?;
-    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
+    conn.pragma_update(None, "synchronous", "NORMAL")
 }
 
-fn has_empty_log(conn: &Connection) -> bool {
-    let Some(store) = conn.path() else { return false };
-    log_path(Path::new(store)).metadata().map_or(true, |info| info.len() == 0)
+/// Whether there is a log file with nothing in it, or none.
+pub fn has_empty_log(conn: &Connection) -> bool {
+    conn.path().is_some() && log_length(conn) == 0
+}
+
+/// In bytes; that of a log that has come to its end and begun over is what it was at most.
+fn log_length(conn: &Connection) -> u64 {
+    conn.path().and_then(|store| log_path(Path::new(store)).metadata().ok()).map_or(0, |info| info.len())
 }
 
 #[cfg(test)]
@@ -114,6 +138,23 @@ mod tests {
         before_close(&ours).unwrap();
         assert_eq!(synchronous(&ours), 1);
         assert!(std::fs::metadata(&path).unwrap().len() > 20_000_000);
+    }
+
+    #[test]
+    fn a_long_log_is_cut_off_and_needs_no_new_header() {
+        let (_folder, path) = store("wal");
+        let pos = Connection::open(&path).unwrap();
+        pos.execute("INSERT INTO t VALUES (zeroblob(20000000))", []).unwrap();
+        pos.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+        let ours = open::writer(&path).unwrap();
+        assert!(commit(&ours));
+        pos.execute_batch("BEGIN; SELECT count(*) FROM t").unwrap();
+        assert!(shorten_log(&ours).unwrap() && !has_empty_log(&ours), "somebody reads");
+        pos.execute_batch("COMMIT").unwrap();
+        assert!(shorten_log(&ours).unwrap() && has_empty_log(&ours));
+        assert!(!commit(&ours) && commit(&ours));
+        assert!(!shorten_log(&ours).unwrap());
+        assert_eq!(pos.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap(), 4);
     }
 
     #[test]
