@@ -15,6 +15,7 @@ pub mod policy;
 pub mod print;
 pub mod problem;
 pub mod proposal;
+pub mod protocol;
 pub mod resolve;
 pub mod rhythm;
 pub mod row;

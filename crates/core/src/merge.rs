@@ -83,9 +83,26 @@ pub struct Incoming {
     pub before: Row,
     /// Who made it.
     pub writer: Writer,
-    /// Whether the client can be told that a person must decide. A client of the original protocol cannot: its change is
-    /// stored and the later arrival wins.
-    pub can_conflict: bool,
+    /// Who decides where no rule can.
+    pub arbiter: Arbiter,
+}
+
+/// Who decides where two changes exclude each other and no rule says which one stays: what the client can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arbiter {
+    /// A person; until then nothing is stored.
+    Person,
+    /// The later one stays, also of a delete and an update; when equal the hub's. For clients that cannot wait for a person.
+    Time,
+    /// The later arrival stays. For clients of the original protocol, of whose changes nobody knows when they were made.
+    Arrival,
+}
+
+impl Arbiter {
+    /// Whether times are believed, and the client learns what was merged.
+    pub fn knows_times(self) -> bool {
+        self != Self::Arrival
+    }
 }
 
 /// Whose value a rule kept.
@@ -163,18 +180,25 @@ pub fn decide(head: Option<&Head>, base: Option<&Row>, incoming: &Incoming, merg
     let undecided = |reason| Decision::Conflict { reason, disputes: Vec::new() };
     match (&head.row, incoming.operation) {
         (None, Operation::Delete) => Decision::Duplicate,
-        (None, Operation::Update) if concurrent && incoming.can_conflict => {
+        (None, Operation::Update) if concurrent && incoming.arbiter == Arbiter::Person => {
             undecided("another register deleted this row while it was changed here")
+        }
+        (None, _) if concurrent && incoming.arbiter == Arbiter::Time && incoming.writer.at_ms <= head.at_ms => {
+            Decision::Keep { disputes: all_of(&incoming.row, Rule::Latest, Kept::Server) }
         }
         (None, _) => Decision::Apply { operation: Operation::Create, row: Some(incoming.row.clone()), at_ms, disputes: Vec::new() },
         (Some(theirs), Operation::Delete) => {
-            if concurrent && incoming.can_conflict {
+            if concurrent && incoming.arbiter == Arbiter::Person {
                 return undecided("another register changed this row while it was deleted here");
             }
-            let disputes = if concurrent { deleted_anyway(theirs) } else { Vec::new() };
+            if concurrent && incoming.arbiter == Arbiter::Time && incoming.writer.at_ms <= head.at_ms {
+                return Decision::Keep { disputes: all_of(theirs, Rule::Latest, Kept::Server) };
+            }
+            // The client deletes what it had not seen.
+            let disputes = if concurrent { all_of(theirs, Rule::Client, Kept::Client) } else { Vec::new() };
             Decision::Apply { operation: Operation::Delete, row: None, at_ms, disputes }
         }
-        (Some(theirs), _) if concurrent && incoming.can_conflict && is_another_row(head, incoming) => {
+        (Some(theirs), _) if concurrent && incoming.arbiter == Arbiter::Person && is_another_row(head, incoming) => {
             if theirs.same_as(&incoming.row) {
                 Decision::Duplicate
             } else {
@@ -219,10 +243,21 @@ fn decide_unknown_row(incoming: &Incoming) -> Decision {
     Decision::Apply { operation, row, at_ms, disputes: Vec::new() }
 }
 
-/// A client of the original protocol deleted what it had not seen.
-fn deleted_anyway(theirs: &Row) -> Vec<Dispute> {
-    let lost = |(name, _): (&str, &Value)| Dispute { column: name.to_owned(), rule: Rule::Client, kept: Kept::Client };
-    theirs.iter().map(lost).collect()
+/// Whatever the client says, the hub's row stays: a change that was made on an older version, for clients that count versions themselves.
+pub fn keep(head: &Head, incoming: &Incoming) -> Decision {
+    let differs = |(name, mine): &(&str, &Value)| match head.row.as_ref().and_then(|row| row.get(name)) {
+        Some(theirs) => theirs != *mine,
+        None => head.row.is_none() || !mine.is_null(),
+    };
+    let lost: Row = incoming.row.iter().filter(differs).map(|(name, mine)| (name.to_owned(), mine.clone())).collect();
+    if lost.is_empty() && head.row.is_some() == (incoming.operation != Operation::Delete) {
+        return Decision::Duplicate;
+    }
+    Decision::Keep { disputes: all_of(&lost, Rule::Server, Kept::Server) }
+}
+
+fn all_of(row: &Row, rule: Rule, kept: Kept) -> Vec<Dispute> {
+    row.iter().map(|(name, _)| Dispute { column: name.to_owned(), rule, kept }).collect()
 }
 
 /// An update, or a create on top of what the client knows, of a row that is there.
@@ -286,7 +321,7 @@ impl Update<'_> {
         // A client that sent the whole row learns by comparison what others changed meanwhile.
         let client_has_all = result.iter().all(|(name, value)| self.incoming.row.get(name) == Some(value));
         let made_of_both = self.incoming.row.iter().any(|(name, value)| result.get(name) != Some(value));
-        if self.incoming.can_conflict && !client_has_all && (self.concurrent || made_of_both) {
+        if self.incoming.arbiter.knows_times() && !client_has_all && (self.concurrent || made_of_both) {
             Decision::Merge { row: result, at_ms, disputes }
         } else {
             Decision::Apply { operation: Operation::Update, row: Some(result), at_ms, disputes }
@@ -299,7 +334,7 @@ impl Update<'_> {
         if let Some(fields) = &self.incoming.updated_fields {
             return fields.iter().any(|field| field == name);
         }
-        if !self.concurrent || !self.incoming.can_conflict {
+        if !self.concurrent || !self.incoming.arbiter.knows_times() {
             return true;
         }
         self.base.is_none_or(|base| base.get(name) != Some(mine)) || self.own_change(name)
@@ -394,8 +429,8 @@ impl Update<'_> {
     fn kept(&self, rule: Rule, mine: &Value, theirs: &Value, rival: &Writer) -> Kept {
         let later = || if self.is_newer(rival) { Kept::Client } else { Kept::Server };
         match rule {
-            // A client of the original protocol cannot wait for a person.
-            Rule::Manual if self.incoming.can_conflict => Kept::Nobody,
+            // Not every client can wait for a person.
+            Rule::Manual if self.incoming.arbiter == Arbiter::Person => Kept::Nobody,
             Rule::Latest | Rule::Sum | Rule::Json | Rule::Manual => later(),
             Rule::Server => Kept::Server,
             Rule::Client => Kept::Client,
@@ -415,7 +450,7 @@ impl Update<'_> {
     /// Whether the pushed value was written later than the rival's: the same answer whoever comes first to the hub. Of a client of
     /// the original protocol nobody knows when, and the later arrival wins.
     fn is_newer(&self, rival: &Writer) -> bool {
-        if !self.incoming.can_conflict {
+        if !self.incoming.arbiter.knows_times() {
             return true;
         }
         if self.merging.detect == Detect::Timestamp
@@ -424,6 +459,9 @@ impl Update<'_> {
             return order == Ordering::Greater;
         }
         let own = &self.incoming.writer;
+        if self.incoming.arbiter == Arbiter::Time {
+            return own.at_ms > rival.at_ms;
+        }
         (own.at_ms, &own.device) > (rival.at_ms, &rival.device)
     }
 

@@ -11,7 +11,12 @@ use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 use tillsync_core::config::Role;
 use tillsync_core::policy::Policies;
+use tillsync_core::protocol::Protocols;
 use tokio::net::TcpListener;
+
+mod user;
+
+use user::UserCommand;
 
 use crate::database::Terms;
 use crate::hub::{Hub, Keys, Options};
@@ -36,13 +41,16 @@ enum Command {
     EnrollToken(EnrollToken),
     /// Print a new admin key; the old one stops working. Works while the hub runs.
     AdminKey(Place),
+    /// People and programs that come by other protocols. Works while the hub runs.
+    #[command(subcommand)]
+    User(UserCommand),
     /// Tell the registers that the database was restored from a backup. Needed where the file `…-head` beside it was restored along with
     /// it, or is missing; stop the hub before.
     NewEpoch(Place),
 }
 
 #[derive(Args)]
-struct Place {
+pub(crate) struct Place {
     /// Where the hub keeps everything.
     #[arg(long, value_name = "sqlite:PATH", default_value = "sqlite:tillsync-hub.db")]
     database: String,
@@ -61,6 +69,9 @@ struct Serve {
     /// How tables are merged, whatever the registers' configs say: TOML with the tables of a register's config.
     #[arg(long, value_name = "FILE")]
     policies: Option<PathBuf>,
+    /// How the protocols of other servers are served: paths, names, limits. TOML; without it as in their documents.
+    #[arg(long, value_name = "FILE")]
+    protocols: Option<PathBuf>,
     /// How long superseded changes and deletes are kept: a number with s, m, h or d, or `forever`. A register that was away for longer
     /// fetches everything anew.
     #[arg(long, value_name = "TIME", default_value = "180d", value_parser = parse_retention)]
@@ -108,6 +119,7 @@ impl Cli {
                 let token = wanted.place.open().await?.make_enroll_token(wanted.uses, wanted.expires, terms).await?;
                 print_line(&token)
             }
+            Command::User(command) => command.run().await,
             Command::NewEpoch(place) => print_line(&place.open().await?.database().begin_epoch().await?),
             Command::AdminKey(place) => print_line(&place.open().await?.replace_admin_key().await?),
         }
@@ -115,7 +127,7 @@ impl Cli {
 }
 
 impl Place {
-    async fn open(&self) -> anyhow::Result<Hub> {
+    pub(crate) async fn open(&self) -> anyhow::Result<Hub> {
         let Some(path) = self.database.strip_prefix("sqlite:").filter(|path| !path.is_empty()) else {
             bail!("--database takes sqlite:PATH, for example sqlite:/var/lib/tillsync/hub.db");
         };
@@ -126,6 +138,7 @@ impl Place {
 impl Serve {
     async fn run(self) -> anyhow::Result<()> {
         let policies = self.policies.as_deref().map(read_policies).transpose()?.unwrap_or_default();
+        let protocols = self.protocols.as_deref().map(read_protocols).transpose()?.unwrap_or_default();
         let listener = TcpListener::bind(self.listen).await.with_context(|| {
             format!(
                 "cannot listen on {}: stop the program that uses this port, or choose another with --listen ADDR:PORT",
@@ -138,7 +151,9 @@ impl Serve {
         };
         let keys = Keys { lifetime_ms, grace_ms: in_ms(self.key_grace) };
         let hub = self.place.open().await?.with_keys(keys);
-        let options = Options { open_registration: self.open_registration, policies: Arc::new(policies) };
+        hub.prepare(&protocols).await?;
+        let protocols = Arc::new(protocols);
+        let options = Options { open_registration: self.open_registration, policies: Arc::new(policies), protocols };
         let signalled = shutdown_signal()?;
         if let Some(key) = hub.make_first_admin_key().await? {
             print_line(&format!("admin key (shown once): {key}"))?;
@@ -199,7 +214,7 @@ fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()>> {
 }
 
 /// Programs wait for these lines, so each one is flushed. Who waits for none any more and has closed the pipe stops nothing.
-fn print_line(line: &str) -> anyhow::Result<()> {
+pub(crate) fn print_line(line: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{line}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
@@ -207,7 +222,7 @@ fn print_line(line: &str) -> anyhow::Result<()> {
     }
 }
 
-fn parse_role(text: &str) -> Result<Role, String> {
+pub(crate) fn parse_role(text: &str) -> Result<Role, String> {
     Role::parse(text).ok_or_else(|| format!("{text:?} is not a role: write register or manager"))
 }
 
@@ -223,6 +238,11 @@ fn read_policies(path: &Path) -> anyhow::Result<Policies> {
     let text = std::fs::read_to_string(path).with_context(|| format!("the policies {} cannot be read", path.display()))?;
     let file: PoliciesFile = toml::from_str(&text).with_context(|| format!("the policies {} are not valid", path.display()))?;
     Ok(file.tables)
+}
+
+fn read_protocols(path: &Path) -> anyhow::Result<Protocols> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("the settings {} cannot be read", path.display()))?;
+    Protocols::parse(&text).map_err(|error| anyhow::anyhow!("the settings {} are not valid: {error}", path.display()))
 }
 
 fn in_ms(time: Duration) -> i64 {

@@ -20,6 +20,11 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
+    /// A device and its key.
+    pub(crate) fn of(device_id: String, key: Key) -> Self {
+        Self { device_id: Some(device_id), key: Some(key) }
+    }
+
     /// From `Authorization: Bearer` and the device header.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
         let device_id = headers.get(DEVICE_ID_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);

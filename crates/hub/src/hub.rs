@@ -5,10 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tillsync_core::policy::Policies;
+use tillsync_core::protocol::{Mapping, Protocols};
 
+use crate::database::clients::NewUser;
 use crate::database::{Database, DatabaseError, OpenError, Sqlite, Terms};
 use crate::key::Key;
 use crate::live::Live;
+use crate::password;
+use crate::rate::Rates;
 
 /// How a hub serves.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +21,8 @@ pub struct Options {
     pub open_registration: bool,
     /// How entities are merged, whatever the devices say.
     pub policies: Arc<Policies>,
+    /// How the other protocols are served.
+    pub protocols: Arc<Protocols>,
 }
 
 /// How long keys of devices are good for.
@@ -52,6 +58,7 @@ pub struct Hub {
     database: Database,
     live: Live,
     keys: Keys,
+    rates: Rates,
 }
 
 impl Hub {
@@ -59,7 +66,7 @@ impl Hub {
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
         let sqlite = tokio::task::spawn_blocking(move || Sqlite::open(&path)).await.map_err(|_| OpenError::Interrupted)??;
-        Ok(Self { database: Database::Sqlite(sqlite), live: Live::new(), keys: Keys::default() })
+        Ok(Self { database: Database::Sqlite(sqlite), live: Live::new(), keys: Keys::default(), rates: Rates::default() })
     }
 
     /// The same with another life of keys.
@@ -94,6 +101,27 @@ impl Hub {
         Ok(token.reveal().to_owned())
     }
 
+    /// Lets somebody in by other protocols, or gives a user of this name another password, another token, other terms. Gives the token, if one
+    /// is wanted.
+    pub async fn put_user(
+        &self,
+        name: &str,
+        password: Option<&str>,
+        with_token: bool,
+        terms: Terms,
+    ) -> Result<Option<String>, DatabaseError> {
+        let token = with_token.then(Key::make);
+        let wish = NewUser {
+            name: name.to_owned(),
+            password: password.map(password::hash),
+            token: token.as_ref().map(Key::hash),
+            terms,
+            now_ms: crate::clock::now_ms(),
+        };
+        self.database.put_user(wish).await?;
+        Ok(token.map(|token| token.reveal().to_owned()))
+    }
+
     /// Ends all long polls; for shutting down.
     pub fn stop(&self) {
         self.live.stop();
@@ -107,6 +135,22 @@ impl Hub {
     /// The database, for requests and for tests that look behind the API.
     pub fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// Makes rows that travel inside others quick to find.
+    pub async fn prepare(&self, protocols: &Protocols) -> Result<(), DatabaseError> {
+        for (_, settings) in protocols.each() {
+            for name in settings.entities.keys() {
+                for (_, child) in Mapping::of_entity(&settings.entities, name).children() {
+                    self.database.index_children(&child.table, &child.parent).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn rates(&self) -> &Rates {
+        &self.rates
     }
 
     pub(crate) fn live(&self) -> &Live {

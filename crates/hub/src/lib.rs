@@ -8,6 +8,8 @@ mod hub;
 mod router;
 
 mod endpoints;
+mod openapi;
+mod protocols;
 
 mod body;
 mod credentials;
@@ -15,8 +17,12 @@ mod query;
 mod refusal;
 
 mod clock;
+mod google;
+mod jwt;
 mod key;
 mod live;
+mod password;
+mod rate;
 mod retention;
 
 pub mod cli;

@@ -8,17 +8,23 @@ use tillsync_core::wire::hub::ErrorResponse;
 use crate::database::DatabaseError;
 
 /// Why a request is refused.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Refusal {
-    status: StatusCode,
-    code: &'static str,
-    text: String,
-    field: Option<String>,
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// For programs.
+    pub code: &'static str,
+    /// For people.
+    pub text: String,
+    /// The member at fault.
+    pub field: Option<String>,
+    /// When to come again, seconds.
+    pub retry_after: Option<u64>,
 }
 
 impl Refusal {
     fn new(status: StatusCode, code: &'static str, text: impl Into<String>) -> Self {
-        Self { status, code, text: text.into(), field: None }
+        Self { status, code, text: text.into(), field: None, retry_after: None }
     }
 
     pub(crate) fn bad_request(text: impl Into<String>) -> Self {
@@ -102,6 +108,38 @@ impl Refusal {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
     }
 
+    pub(crate) fn token_needed() -> Self {
+        let text = "this needs a token of this hub as Authorization: Bearer: a device's key, a user's token, or one from a login";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", text)
+    }
+
+    pub(crate) fn token_expired() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "token_expired", "this token is not good any more: refresh it, or log in again")
+    }
+
+    pub(crate) fn wrong_login() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "name or password is wrong")
+    }
+
+    pub(crate) fn google_refused(why: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", format!("this Google token does not let in: {why}"))
+    }
+
+    pub(crate) fn too_many_clients() -> Self {
+        let text =
+            "this user has too many devices: a device keeps its deviceId, and the administrator can delete those that are gone";
+        Self { field: Some("deviceId".to_owned()), ..Self::new(StatusCode::FORBIDDEN, "not_allowed", text) }
+    }
+
+    pub(crate) fn rate_limited(retry_after: u64) -> Self {
+        let text = format!("too many requests: come again in {retry_after} seconds");
+        Self { retry_after: Some(retry_after), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", text) }
+    }
+
+    pub(crate) fn not_found(text: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", text)
+    }
+
     pub(crate) fn internal() -> Self {
         let text = "the hub failed; nothing of this request was stored: try again, and look into the hub's log if it stays";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", text)
@@ -118,11 +156,17 @@ impl From<DatabaseError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        let said = self.clone();
         let body = ErrorResponse { success: false, error: self.text, code: Some(self.code.to_owned()), field: self.field };
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        // Protocols that say it in other words find it here.
+        response.extensions_mut().insert(said);
         response
     }
 }

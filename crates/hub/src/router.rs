@@ -17,6 +17,7 @@ use tower_http::decompression::RequestDecompressionLayer;
 use crate::endpoints::{admin, conflicts, health, pull, push, register, rekey, snapshot, status};
 use crate::hub::{Hub, Options};
 use crate::refusal::Refusal;
+use crate::{openapi, protocols};
 
 /// Answers below this many bytes fit into one packet anyway.
 const COMPRESSION_BYTES_MIN: u16 = 1024;
@@ -26,20 +27,25 @@ pub fn router(hub: Hub, options: Options) -> Router {
     let compression = CompressionLayer::new()
         .quality(CompressionLevel::Fastest)
         .compress_when(SizeAbove::new(COMPRESSION_BYTES_MIN).and(is_json));
-    routes()
+    let protocols = options.protocols.clone();
+    let hub = routes()
+        .merge(protocols::routes(&protocols))
         .fallback(|| async { Refusal::no_such_path() })
         .method_not_allowed_fallback(|| async { Refusal::wrong_method() })
+        .layer(Extension(protocols.clone()))
         .layer(Extension(options))
         .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
         .layer(CatchPanicLayer::custom(refuse_after_panic))
         .layer(compression)
         .layer(middleware::from_fn(note_request))
-        .with_state(hub)
+        .with_state(hub);
+    protocols::at_hosts(hub, &protocols)
 }
 
 fn routes() -> Router<Hub> {
     Router::new()
         .route("/health", get(health::health))
+        .route("/openapi.json", get(openapi::serve))
         .route("/sync/register", post(register::register))
         .route("/sync/rekey", post(rekey::rekey))
         .route("/sync/push", post(push::push))

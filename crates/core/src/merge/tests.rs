@@ -40,7 +40,7 @@ fn of(operation: Operation, base_version: Option<i64>, json: &str) -> Incoming {
         row: row(json),
         before: Row::default(),
         writer: writer("mine", 200),
-        can_conflict: true,
+        arbiter: Arbiter::Person,
     }
 }
 
@@ -86,7 +86,7 @@ fn an_update_on_top_of_the_head_is_stored_and_never_older_than_it() {
 #[test]
 fn a_partial_update_keeps_the_other_columns() {
     let mut incoming = of(Operation::Update, Some(6), r#"{"price":3}"#);
-    incoming.can_conflict = false;
+    incoming.arbiter = Arbiter::Arrival;
     assert_eq!(plainly(Some(&head(Some(PLAIN))), None, &incoming), applied(r#"{"id":1,"price":3,"name":"x"}"#, 200));
 }
 
@@ -319,7 +319,7 @@ fn a_persons_decision_at_the_same_register_is_as_new_to_its_till_as_to_all_other
 #[test]
 fn a_client_of_the_original_protocol_wins_by_arriving_later() {
     let mut incoming = of(Operation::Delete, Some(5), "{}");
-    incoming.can_conflict = false;
+    incoming.arbiter = Arbiter::Arrival;
     incoming.writer.at_ms = 1;
     let decision = plainly(Some(&head(Some(r#"{"id":1}"#))), None, &incoming);
     let lost = vec![Dispute { column: "id".to_owned(), rule: Rule::Client, kept: Kept::Client }];
@@ -361,7 +361,7 @@ mod orders {
             row,
             before: base.clone(),
             writer: Writer { device: format!("d{number}"), manager: rng.u8(0..4) == 0, at_ms: rng.i64(10..20) },
-            can_conflict: true,
+            arbiter: Arbiter::Person,
         }
     }
 

@@ -1,7 +1,9 @@
 //! The seam to the database: what the endpoints ask, whatever answers it.
 
 mod checks;
+pub mod clients;
 mod error;
+mod for_clients;
 mod model;
 mod sqlite;
 
@@ -13,9 +15,9 @@ use tokio::sync::watch;
 
 pub use error::{DatabaseError, OpenError};
 pub use model::{
-    Access, Batch, BatchOutcome, Compared, ConflictPage, ConflictQuery, ConflictStatus, Page, PageQuery, Permission, Place,
+    Access, Batch, BatchOutcome, Compared, ConflictPage, ConflictQuery, ConflictStatus, Extra, Page, PageQuery, Permission, Place,
     Progress, Registration, RegistrationOutcome, Rekey, RekeyOutcome, Resolve, ResolveOutcome, Resolved, Snapshot, SnapshotQuery,
-    Terms, Wanted,
+    Terms, Wanted, version_mark,
 };
 pub use sqlite::{Pruned, Sqlite};
 

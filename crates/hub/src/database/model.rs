@@ -3,11 +3,14 @@
 use std::collections::HashSet;
 
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+use tillsync_core::change::Operation;
 use tillsync_core::config::Role;
 use tillsync_core::policy::Policies;
 use tillsync_core::row::Row;
 use tillsync_core::wire::hub::{Conflict, Device, PullChange, PushChange, PushResult, RegisterRequest, Resolution};
 use tillsync_core::wire::snapshot::SnapshotRow;
+use uuid::Uuid;
 
 use crate::key::KeyHash;
 
@@ -89,6 +92,7 @@ pub enum RegistrationOutcome {
 }
 
 /// The changes of one push.
+#[derive(Clone, Default)]
 pub struct Batch {
     /// Who pushes.
     pub device_id: String,
@@ -102,8 +106,49 @@ pub struct Batch {
     pub skew_ms: i64,
     /// The device knows of its own changes up to this id no more than its base versions say; 0 when it has never lost any.
     pub restored_up_to: i64,
+    /// The client cannot wait for a person: what no rule decides goes by time. It started from what it last pulled.
+    pub by_time: bool,
+    /// What else there is to know of each change, in their order; nothing of those beyond its end.
+    pub extras: Vec<Extra>,
     /// Unix milliseconds.
     pub now_ms: i64,
+}
+
+impl Batch {
+    /// A delete of a row in the version that its client knows.
+    pub fn delete(table: &str, id: &str, version: i64, now_ms: i64) -> PushChange {
+        PushChange {
+            id: 0,
+            operation: Operation::Delete,
+            entity_type: table.to_owned(),
+            entity_id: id.to_owned(),
+            timestamp: now_ms,
+            data: None,
+            event_id: Some(Uuid::new_v4()),
+            base_version: Some(version),
+            updated_fields: None,
+            base: None,
+            renamed: std::collections::BTreeMap::new(),
+            restored: None,
+        }
+    }
+}
+
+/// What other protocols have to say of a change.
+#[derive(Clone, Debug, Default)]
+pub struct Extra {
+    /// The change, by its place in the batch, without which this one is not stored.
+    pub part_of: Option<usize>,
+    /// How often the client has written the row: what is not newer than the hub's row is not stored.
+    pub sync_version: Option<i64>,
+    /// What the hub gave the client to recognise the version by that it started from, see [`version_mark`].
+    pub known_mark: Option<String>,
+}
+
+/// What a version of a row is recognised by, for clients that give it back: 64 hexadecimal digits.
+pub fn version_mark(entity_type: &str, entity_id: &str, version: i64) -> String {
+    let digest = Sha256::digest(format!("{entity_type}\0{entity_id}\0{version}").as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What became of them.

@@ -42,7 +42,8 @@ pub(crate) async fn push(
     let cursor_id = request.cursor_id;
     let restored_up_to = request.restored_up_to.unwrap_or(0);
     let changes = request.changes;
-    let batch = Batch { device_id: device_id.clone(), cursor_id, changes, policies, skew_ms, restored_up_to, now_ms };
+    let device = device_id.clone();
+    let batch = Batch { device_id: device, cursor_id, changes, policies, skew_ms, restored_up_to, now_ms, ..Batch::default() };
     let outcome = hub.database().push(batch).await?;
     let response = answer(outcome, entity_ids, hub.database().epoch(), now_ms);
     let (stored, refused) = (response.synced_count, response.errors.len());

@@ -79,7 +79,7 @@ async fn the_pushers_policy_decides() {
 #[tokio::test]
 async fn the_operators_policy_overrules_the_pushers() {
     let policies = serde_json::from_value(json!({ "products": { "columns": { "price": "server" } } })).unwrap();
-    let shop = Shop::with(Options { open_registration: true, policies: std::sync::Arc::new(policies) }).await;
+    let shop = Shop::with(Options { open_registration: true, policies: std::sync::Arc::new(policies), ..Options::default() }).await;
     let dispute = dispute_in(shop, "register", json!({ "products": { "policy": "client" } }), json!({ "price": 3 })).await;
     assert_eq!(row(&dispute.shop).await["price"], 9);
     assert_eq!(verdicts(&dispute.answer)[0].0, "merged");

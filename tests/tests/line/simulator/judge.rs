@@ -2,7 +2,7 @@
 
 use tillsync_core::change::{Operation, Verdict};
 use tillsync_core::clock::skew_ms;
-use tillsync_core::merge::{Decision, Dispute, Head, Incoming, Writer, decide, written_at};
+use tillsync_core::merge::{Arbiter, Decision, Dispute, Head, Incoming, Writer, decide, written_at};
 use tillsync_core::row::Row;
 
 use super::clocks::is_near;
@@ -61,7 +61,7 @@ impl Hub {
             row: if change.operation == Operation::Delete { Row::default() } else { change.row.clone() },
             before: change.before.clone(),
             writer: Writer { device: device.to_string(), manager: self.is_manager(device), at_ms },
-            can_conflict: true,
+            arbiter: Arbiter::Person,
         };
         let decision = decide(Some(&head), base.as_ref(), &incoming, self.shop.merging(change.key.0));
         self.carry_out(push, &head, decision)

@@ -26,6 +26,11 @@ fn find(connection: &Connection, device_id: &str) -> rusqlite::Result<Option<Cur
         .optional()
 }
 
+/// What the device is known to have: the cursor that it last pulled from.
+pub(super) fn position(connection: &Connection, device_id: &str) -> rusqlite::Result<i64> {
+    Ok(find(connection, device_id)?.map_or(0, |known| known.position))
+}
+
 /// Whether the cursor is stored already and recently enough.
 pub(super) fn is_noted(connection: &Connection, device_id: &str, position: i64, now_ms: i64) -> rusqlite::Result<bool> {
     let Some(known) = find(connection, device_id)? else { return Ok(false) };

@@ -46,12 +46,14 @@ pub(super) fn damaged(column: usize, what: &str) -> rusqlite::Error {
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     pub version: i64,
+    /// How often the row was written.
+    pub writes: i64,
 }
 
 /// The newest entry of a row; `None` for a row that never was.
 pub(super) fn place_of(tx: &Transaction, entity_type: &str, entity_id: &str) -> rusqlite::Result<Option<Place>> {
-    tx.prepare_cached("SELECT version FROM rows WHERE entity_type = ?1 AND entity_id = ?2")?
-        .query_row([entity_type, entity_id], |row| Ok(Place { version: row.get(0)? }))
+    tx.prepare_cached("SELECT version, writes FROM rows WHERE entity_type = ?1 AND entity_id = ?2")?
+        .query_row([entity_type, entity_id], |row| Ok(Place { version: row.get(0)?, writes: row.get(1)? }))
         .optional()
 }
 
@@ -253,9 +255,16 @@ pub(super) fn append(tx: &Transaction, entry: &Entry) -> rusqlite::Result<i64> {
         entry.restored,
     ])?;
     let sql = "INSERT INTO rows (entity_type, entity_id, version, deleted, bucket) VALUES (?1, ?2, ?3, ?4, ?5)
-        ON CONFLICT DO UPDATE SET version = excluded.version, deleted = excluded.deleted";
+        ON CONFLICT DO UPDATE SET version = excluded.version, deleted = excluded.deleted, writes = writes + 1";
     tx.prepare_cached(sql)?.execute(params![entity_type, entity_id, id, deleted, tillsync_core::digest::bucket(entity_id)])?;
     Ok(id)
+}
+
+/// A client that counts has written a row so often.
+pub(super) fn raise_writes(tx: &Transaction, entity_type: &str, entity_id: &str, writes: i64) -> rusqlite::Result<()> {
+    let sql = "UPDATE rows SET writes = max(writes, ?3) WHERE entity_type = ?1 AND entity_id = ?2";
+    tx.prepare_cached(sql)?.execute(params![entity_type, entity_id, writes])?;
+    Ok(())
 }
 
 /// Writes a delete down again that was forgotten, so that a change of the row from before it finds what it contradicts.
@@ -275,7 +284,7 @@ pub(super) fn recall_delete(tx: &Transaction, entity_type: &str, entity_id: &str
         restored: None,
         now_ms,
     };
-    Ok(Place { version: append(tx, &entry)? })
+    Ok(Place { version: append(tx, &entry)?, writes: 1 })
 }
 
 /// The entry that holds what an event said, or held it.

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tillsync_core::wire::hub::Stats;
 
 use super::log;
-use crate::key::KeyHash;
+use crate::key::{Key, KeyHash};
 
 /// From now on keys get older, unless they do already: who had one for years is not locked out by the first start with a lifetime.
 pub(super) fn let_keys_age(tx: &Transaction, now_ms: i64) -> rusqlite::Result<()> {
@@ -58,6 +58,21 @@ pub(super) fn raise(tx: &Transaction, name: &str, value: i64) -> rusqlite::Resul
     let sql = "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)";
     tx.prepare_cached(sql)?.execute(params![name, value])?;
     Ok(())
+}
+
+/// What access tokens are signed with, once there is one.
+pub(super) fn token_secret(connection: &Connection) -> rusqlite::Result<Option<Vec<u8>>> {
+    connection.prepare_cached("SELECT value FROM meta WHERE name = 'token_secret'")?.query_row([], |row| row.get(0)).optional()
+}
+
+/// The same, made when there is none.
+pub(super) fn make_token_secret(tx: &Transaction) -> rusqlite::Result<Vec<u8>> {
+    let made = Key::make();
+    tx.execute(
+        "INSERT INTO meta (name, value) VALUES ('token_secret', ?1) ON CONFLICT DO NOTHING",
+        params![made.hash().as_bytes()],
+    )?;
+    Ok(token_secret(tx)?.unwrap_or_default())
 }
 
 pub(super) fn admin_key_hash(connection: &Connection) -> rusqlite::Result<Option<KeyHash>> {

@@ -6,6 +6,7 @@ mod readers;
 
 mod devices;
 mod tokens;
+mod users;
 
 mod conflicts;
 mod log;
@@ -15,7 +16,12 @@ mod resolve;
 mod cursors;
 mod page;
 mod retention;
+mod since;
 mod snapshot;
+
+mod for_clients;
+mod full;
+mod queue;
 
 mod meta;
 
@@ -33,6 +39,7 @@ use super::model::{
     Access, Batch, BatchOutcome, Compared, ConflictPage, ConflictQuery, Page, PageQuery, Progress, Registration,
     RegistrationOutcome, Rekey, RekeyOutcome, Resolve, ResolveOutcome, Snapshot, SnapshotQuery, Terms,
 };
+use crate::clock::now_ms;
 use crate::key::KeyHash;
 use head_file::{HeadFile, Told};
 use readers::Readers;
@@ -220,6 +227,9 @@ impl Sqlite {
             let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let result = work(&tx)?;
             let head = log::head(&tx)?;
+            if head > *told {
+                since::note_arrival(&tx, head, now_ms())?;
+            }
             tx.commit()?;
             if head > *told {
                 *told = head;

@@ -106,6 +106,7 @@ fn migrate(path: &Path, writer: &mut Connection) -> Result<(), OpenError> {
         M::up(include_str!("008.sql")),
         M::up(include_str!("009.sql")),
         M::up(include_str!("010.sql")),
+        M::up(include_str!("011.sql")),
     ]);
     migrations.to_latest(writer).map_err(|error| match error {
         MigrationError::MigrationDefinition(MigrationDefinitionError::DatabaseTooFarAhead) => OpenError::TooNew(path.to_owned()),

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use rusqlite::Transaction;
 use serde_json::value::RawValue;
 use tillsync_core::change::{Operation, Verdict};
-use tillsync_core::merge::{Decision, Dispute, Head, Incoming, Writer, decide, written_at};
+use tillsync_core::merge::{self, Arbiter, Decision, Dispute, Head, Incoming, Writer, decide, written_at};
+use tillsync_core::policy::{Merging, Policy};
 use tillsync_core::row::Row;
 use tillsync_core::wire::hub::{Conflict, PAGE_BYTES_MAX, PushChange, PushResult};
 
@@ -13,7 +14,7 @@ use super::conflicts::{self, NewConflict, Outcome};
 use super::log::{self, Entry, Place};
 use super::{cursors, devices, meta};
 use crate::database::checks;
-use crate::database::model::{Batch, BatchOutcome};
+use crate::database::model::{Batch, BatchOutcome, Extra, version_mark};
 
 /// A push looks at most this many entries ahead for the end of the device's own run. A longer run is only pulled again.
 const RUN_SCANNED_MAX: i64 = 2000;
@@ -22,10 +23,17 @@ pub(super) fn push(tx: &Transaction, batch: &Batch) -> rusqlite::Result<BatchOut
     let beyond_head = batch.cursor_id > log::head(tx)?;
     let manager = devices::is_manager(tx, &batch.device_id)?;
     let allowed = devices::entities_of(tx, &batch.device_id)?;
-    let mut results = Vec::with_capacity(batch.changes.len());
+    let seen = cursors::position(tx, &batch.device_id)?;
+    let mut results: Vec<PushResult> = Vec::with_capacity(batch.changes.len());
     let mut bytes = 0;
-    for change in &batch.changes {
-        let mut result = Push { tx, batch, change, manager, allowed: allowed.as_ref() }.judge()?;
+    let nothing = Extra::default();
+    for (place, change) in batch.changes.iter().enumerate() {
+        let extra = batch.extras.get(place).unwrap_or(&nothing);
+        let push = Push { tx, batch, change, extra, manager, seen, allowed: allowed.as_ref() };
+        let mut result = match extra.part_of.and_then(|parent| results.get(parent)).filter(|parent| !push.follows(parent)) {
+            Some(parent) => PushResult { error: parent.error.clone(), ..push.result(parent.status, None) },
+            None => push.judge()?,
+        };
         if let Some(conflict) = &mut result.conflict {
             bytes += conflicts::size(conflict);
             if bytes > PAGE_BYTES_MAX {
@@ -52,8 +60,11 @@ struct Push<'a> {
     tx: &'a Transaction<'a>,
     batch: &'a Batch,
     change: &'a PushChange,
+    extra: &'a Extra,
     /// Whether a manager's device pushes.
     manager: bool,
+    /// The cursor that the device last pulled from.
+    seen: i64,
     /// The entities that are the device's business; `None` for all.
     allowed: Option<&'a HashSet<String>>,
 }
@@ -87,6 +98,7 @@ impl Push<'_> {
                 self.judge_known(place, &self.incoming(row, before))
             }
             None => self.store_first(),
+            Some(place) if self.extra.sync_version.is_some() => self.judge_counted(place, self.incoming(row, before)),
             Some(place) if self.change.restored.is_some() && self.change.event_id.is_some() => {
                 self.judge_restored(place, self.change.restored.unwrap_or(0), self.incoming(row, before))
             }
@@ -151,6 +163,9 @@ impl Push<'_> {
             Operation::Create | Operation::Update => (Operation::Create, self.change.data.as_deref().map(RawValue::get)),
         };
         let id = self.append(operation, data, self.writer().at_ms, false, None)?;
+        if let Some(version) = self.extra.sync_version {
+            log::raise_writes(self.tx, &self.change.entity_type, &self.change.entity_id, version)?;
+        }
         Ok(self.result(Verdict::Applied, Some(id)))
     }
 
@@ -199,6 +214,39 @@ impl Push<'_> {
                 Ok(self.result(Verdict::Applied, Some(id)))
             }
         }
+    }
+
+    /// Whether the change is stored when the one that it is a part of came to this.
+    fn follows(&self, parent: &PushResult) -> bool {
+        let overruled = parent.conflict.as_ref().is_some_and(|conflict| conflict.resolution == "server-wins");
+        match parent.status {
+            Verdict::Applied | Verdict::Duplicate => true,
+            Verdict::Merged => !overruled,
+            Verdict::Conflict | Verdict::Rejected => false,
+        }
+    }
+
+    /// A client that counts how often it wrote a row: it is newer, or the hub's row stays as it is.
+    fn judge_counted(&self, place: Place, mut incoming: Incoming) -> rusqlite::Result<PushResult> {
+        let PushChange { entity_type, entity_id, .. } = self.change;
+        let version = self.extra.sync_version.unwrap_or(0);
+        let head = log::head_at(self.tx, place, "", None, 0)?;
+        incoming.base_version = Some(place.version);
+        if version <= place.writes || head.row.is_none() {
+            let decision = merge::keep(&head, &incoming);
+            return self.carry_out(&Judged { place, head: &head, base: None, incoming: &incoming }, decision);
+        }
+        let knows_head =
+            self.extra.known_mark.as_ref().is_none_or(|mark| *mark == version_mark(entity_type, entity_id, place.version));
+        if !knows_head {
+            // It counted on from a version that others have written since.
+            incoming.base_version = None;
+        }
+        let merging = Merging { policy: Policy::Client, ..Merging::default() };
+        let decision = decide(Some(&head), None, &incoming, &merging);
+        let result = self.carry_out(&Judged { place, head: &head, base: None, incoming: &incoming }, decision)?;
+        log::raise_writes(self.tx, entity_type, entity_id, version)?;
+        Ok(result)
     }
 
     fn judge_known(&self, place: Place, incoming: &Incoming) -> rusqlite::Result<PushResult> {
@@ -252,8 +300,11 @@ impl Push<'_> {
     /// A client of the original protocol names neither event nor base: its cursor says what it had seen, and the later
     /// arrival wins.
     fn incoming(&self, row: Row, before: Row) -> Incoming {
-        let can_conflict = self.change.event_id.is_some();
-        let known_by_cursor = if can_conflict { None } else { Some(self.batch.cursor_id) };
+        let (arbiter, known_by_cursor) = match self.change.event_id {
+            Some(_) if self.batch.by_time => (Arbiter::Time, Some(self.seen)),
+            Some(_) => (Arbiter::Person, None),
+            None => (Arbiter::Arrival, Some(self.batch.cursor_id)),
+        };
         Incoming {
             operation: self.change.operation,
             base_version: self.change.base_version.or(known_by_cursor),
@@ -261,7 +312,7 @@ impl Push<'_> {
             row,
             before,
             writer: self.writer(),
-            can_conflict,
+            arbiter,
         }
     }
 
@@ -274,7 +325,8 @@ impl Push<'_> {
 
     /// Whether a register brings a row as it was before somebody deleted it, so that it has only not heard of the delete.
     fn is_stale(&self, place: Place, incoming: &Incoming) -> rusqlite::Result<bool> {
-        let is_new_here = incoming.operation == Operation::Create && incoming.base_version.is_none() && incoming.can_conflict;
+        let is_new_here =
+            incoming.operation == Operation::Create && incoming.base_version.is_none() && incoming.arbiter.knows_times();
         Ok(is_new_here && log::was_once(self.tx, place, &incoming.row)?)
     }
 
@@ -291,7 +343,7 @@ impl Push<'_> {
         if let Some(event_id) = &self.change.event_id {
             log::note_repeated(self.tx, event_id, head.version, lacks)?;
         }
-        if lacks && incoming.can_conflict {
+        if lacks && incoming.arbiter.knows_times() {
             return self.with_server_row(Verdict::Merged, Some(head));
         }
         Ok(self.result(Verdict::Duplicate, Some(head.version)))

@@ -58,6 +58,7 @@ pub(super) fn prune(tx: &Transaction, retention_ms: i64, now_ms: i64) -> rusqlit
     if !more {
         forget_events(tx, position, retention_ms, now_ms)?;
         tx.execute("DELETE FROM enroll_tokens WHERE expires_at < ?1", [cutoff_ms])?;
+        tx.execute("DELETE FROM arrivals WHERE at < ?1 AND at < (SELECT max(at) FROM arrivals)", [cutoff_ms])?;
     }
     Ok(pruned)
 }
