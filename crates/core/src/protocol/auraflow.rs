@@ -10,6 +10,9 @@ use super::said::{Fault, Said};
 use super::time::{self, Moment};
 use crate::value::Value;
 
+/// Nobody writes a row more often: it leaves room to count on.
+const SYNC_VERSION_MAX: i64 = 1 << 52;
+
 /// `POST batch`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -122,6 +125,9 @@ pub fn decode(entities: &Entities, kind: &str, item: &Json, field: &str) -> Resu
     let about = Syncable::deserialize(item).map_err(|error| Fault::new(field, error.to_string()))?;
     if about.local_id.is_empty() {
         return Err(Fault::new(format!("{field}.localId"), "an item needs a localId"));
+    }
+    if !(0..=SYNC_VERSION_MAX).contains(&about.sync_version) {
+        return Err(Fault::new(format!("{field}.syncVersion"), "a version counts from 1"));
     }
     let object = item.get(kind).and_then(Json::as_object);
     let mut object = object.ok_or_else(|| Fault::new(format!("{field}.{kind}"), "the row is missing"))?.clone();

@@ -22,3 +22,6 @@ pub use settings::{Protocols, Settings};
 
 /// An object on the wire.
 pub type Object = serde_json::Map<String, serde_json::Value>;
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
 /// Numbers below this one are seconds: in milliseconds it is the year 1973, in seconds the year 5138.
-const SECONDS_BELOW: i64 = 100_000_000_000;
+const SECONDS_BELOW: u64 = 100_000_000_000;
 
 /// A moment, Unix milliseconds. Read from a number or from text, with or without a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,7 +45,7 @@ pub fn format(ms: i64) -> String {
 }
 
 fn in_ms(number: i64) -> i64 {
-    if number.abs() < SECONDS_BELOW { number.saturating_mul(1000) } else { number }
+    if number.unsigned_abs() < SECONDS_BELOW { number.saturating_mul(1000) } else { number }
 }
 
 #[cfg(test)]
@@ -66,6 +66,7 @@ mod tests {
         check("2025-12-18 10:30:00", Some(1_766_053_800_000));
         check("1766053800000", Some(1_766_053_800_000));
         check("1766053800", Some(1_766_053_800_000));
+        check(&i64::MIN.to_string(), Some(i64::MIN));
         check("yesterday", None);
         check("", None);
         assert_eq!(read(&serde_json::json!(1_766_053_800_000_i64)), Some(1_766_053_800_000));

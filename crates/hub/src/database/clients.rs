@@ -74,7 +74,7 @@ pub struct ClientWish {
 /// Where rows are wanted from.
 #[derive(Clone, Copy)]
 pub enum Start {
-    /// After this change id.
+    /// After this cursor: a change id and the [`Since::epoch_part`] of its answer; 0 for everything.
     After(i64),
     /// Since this time, Unix milliseconds.
     Time(i64),
@@ -107,6 +107,8 @@ pub struct Since {
     pub from: i64,
     /// Where to go on from.
     pub upto: i64,
+    /// What is added to change ids to make cursors of them that mean the same for ever.
+    pub epoch_part: i64,
     /// The time that names this place, Unix milliseconds.
     pub at_ms: i64,
     /// Whether there is more.

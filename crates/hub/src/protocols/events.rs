@@ -95,10 +95,11 @@ async fn pull(
     let since = hub.database().since(query).await?;
     hub.database().note_cursor(&client.device_id, since.from, now_ms).await?;
     let told = tell(&hub, served.settings(), since.rows).await?;
+    let cursor = since.upto + since.epoch_part;
     let events: Vec<Pulled> = told
         .into_iter()
         .map(|told| Pulled {
-            event_id: told.written.version,
+            event_id: told.written.version + since.epoch_part,
             event_uuid: told.written.event_id,
             device_id: told.written.device_id.clone(),
             entity_id: told.written.id.clone(),
@@ -108,5 +109,5 @@ async fn pull(
             entity: told.entity,
         })
         .collect();
-    Ok(with_allowance(Json(events::page(dialect, &events, since.upto, since.has_more)).into_response(), caller.allowance))
+    Ok(with_allowance(Json(events::page(dialect, &events, cursor, since.has_more)).into_response(), caller.allowance))
 }

@@ -156,6 +156,51 @@ fn a_client_that_sends_everything_first_still_reads_its_refusal() {
 }
 
 #[test]
+fn the_operator_lets_users_in_and_says_where_protocols_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str], input: &str| {
+        let mut command = program(folder.path(), arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // A program that refuses its arguments does not read.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let ended = child.wait_with_output().unwrap();
+        (ended.status.success(), String::from_utf8(ended.stdout).unwrap(), String::from_utf8(ended.stderr).unwrap())
+    };
+    let settings = folder.path().join("protocols.toml");
+    let file = settings.to_str().unwrap();
+    std::fs::write(&settings, "[booky]\nprefix = 'books'").unwrap();
+    let (good, _, error) = run(&["serve", "--listen", "127.0.0.1:0", "--protocols", file], "");
+    assert!(!good && error.contains(file) && error.contains("booky.prefix"), "{error}");
+    std::fs::write(&settings, "[booky]\nprefix = '/books'").unwrap();
+    let hub = Process::start_with(folder.path(), &["--protocols", file]);
+
+    let (good, token, _) = run(&["user", "add", "kitchen", "--token", "--role", "manager", "--entities", "books,tags"], "");
+    assert!(good);
+    for (arguments, input, why) in [
+        (&["user", "add", "sara", "--password-stdin"][..], "short\n", "at least 8"),
+        (&["user", "add", " ", "--token"], "", "a name has"),
+        (&["user", "add", "sara"], "", "--password-stdin"),
+        (&["user", "remove", "nobody"], "", "there is no user"),
+    ] {
+        let (good, _, error) = run(arguments, input);
+        assert!(!good && error.contains(why), "{arguments:?}: {error}");
+    }
+    assert!(run(&["user", "add", "sara", "--password-stdin"], "correct horse\n").0);
+    let (_, listed, _) = run(&["user", "list"], "");
+    assert_eq!(listed, "kitchen\tmanager\ttoken\tbooks,tags\nsara\tregister\tpassword\tall tables\n");
+
+    let login = hub.post("/books/auth/login", &json!({ "name": "sara", "password": "correct horse" }));
+    for bearer in [token.trim(), login["accessToken"].as_str().unwrap()] {
+        let headers = format!("authorization: Bearer {bearer}\r\n");
+        let answer = hub.send("/books/api/sync/operations", &headers, br#"{"operations":[]}"#);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    assert!(run(&["user", "remove", "sara"], "").0);
+    let again = hub.post("/books/auth/login", &json!({ "name": "sara", "password": "correct horse" }));
+    assert_eq!(again["success"], false);
+}
+
+#[test]
 fn the_operator_sets_policies_and_roles() {
     let folder = tempfile::tempdir().unwrap();
     let policies = folder.path().join("policies.toml");

@@ -36,6 +36,11 @@ impl Shop {
     pub async fn reopen(self) -> Self {
         let Self { folder, hub, router: old } = self;
         drop((hub, old));
+        Self::reopened(folder).await
+    }
+
+    /// A hub over a file that is there.
+    pub async fn reopened(folder: TempDir) -> Self {
         let hub = Hub::open(folder.path().join("hub.db")).await.unwrap();
         Self { router: router(hub.clone(), Options { open_registration: true, ..Options::default() }), hub, folder }
     }

@@ -54,6 +54,25 @@ fn place_at(connection: &Connection, at_ms: i64) -> rusqlite::Result<i64> {
     Ok(before.unwrap_or(0))
 }
 
+/// Cursors of later epochs are larger by so much each: the log gives ids again that it lost when it was restored from a backup.
+const EPOCH_STEP: i64 = 1 << 40;
+
+/// How many epochs the log has left, as a part of cursors.
+fn epoch_part(connection: &Connection) -> rusqlite::Result<i64> {
+    let sql = "SELECT count(*) FROM left_epochs";
+    connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0)).map(|left| left * EPOCH_STEP)
+}
+
+/// The place that a cursor names: where the log has lost what came before it, the place up to which nothing is lost.
+fn place_of(connection: &Connection, cursor: i64, head: i64) -> rusqlite::Result<i64> {
+    let (epoch, id) = (cursor.max(0) / EPOCH_STEP, cursor.max(0) % EPOCH_STEP);
+    let sql = "SELECT min(head) FROM (SELECT head FROM left_epochs ORDER BY seq LIMIT -1 OFFSET ?1)";
+    let common: Option<i64> = connection.prepare_cached(sql)?.query_row([epoch], |row| row.get(0))?;
+    let place = id.min(common.unwrap_or(i64::MAX));
+    // Of a log that this one never was nothing is known.
+    Ok(if place > head { 0 } else { place })
+}
+
 /// The end of the transaction that an entry came with, and the time that names it.
 fn end_of(connection: &Connection, id: i64) -> rusqlite::Result<Option<(i64, i64)>> {
     connection
@@ -65,8 +84,7 @@ fn end_of(connection: &Connection, id: i64) -> rusqlite::Result<Option<(i64, i64
 pub(super) fn read(tx: &Transaction, query: &SinceQuery) -> rusqlite::Result<Since> {
     let head = log::head(tx)?;
     let from = match query.start {
-        Start::After(id) if id > head => 0,
-        Start::After(id) => id.max(0),
+        Start::After(cursor) => place_of(tx, cursor, head)?,
         Start::Time(at_ms) => place_at(tx, at_ms)?,
     };
     let allowed = devices::entities_of(tx, &query.device_id)?;
@@ -74,6 +92,7 @@ pub(super) fn read(tx: &Transaction, query: &SinceQuery) -> rusqlite::Result<Sin
         rows: Vec::new(),
         from,
         upto: from,
+        epoch_part: epoch_part(tx)?,
         at_ms: query.now_ms,
         has_more: false,
         pruned_through: meta::pruned_through(tx)?,

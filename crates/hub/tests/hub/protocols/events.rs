@@ -122,6 +122,35 @@ async fn a_delete_wins_only_when_it_is_later() {
 }
 
 #[tokio::test]
+async fn a_cursor_means_the_same_after_the_hub_was_put_back() {
+    let shop = Shop::open().await;
+    let caller = Caller::new(&shop, "owner").await;
+    let sale = |id: &str| upsert("sales", id, "2026-01-01T10:00:00Z", &json!({}));
+    push(&shop, &caller, "a", &[sale("1"), sale("2")]).await;
+    let backup = shop.folder.path().join("backup.db");
+    let connection = rusqlite::Connection::open(shop.folder.path().join("hub.db")).unwrap();
+    connection.execute("VACUUM INTO ?1", [backup.to_str().unwrap()]).unwrap();
+    drop(connection);
+    push(&shop, &caller, "a", &[sale("3"), sale("4")]).await;
+    assert_eq!(caller.get(&shop, "/events/sync/pull").await["cursor"], "4");
+    let Shop { folder, hub, router } = shop;
+    drop((hub, router));
+    for rest in ["hub.db-wal", "hub.db-shm"] {
+        let _ = std::fs::remove_file(folder.path().join(rest));
+    }
+    std::fs::rename(&backup, folder.path().join("hub.db")).unwrap();
+    let shop = Shop::reopened(folder).await;
+    // New sales get ids again that lost ones had.
+    push(&shop, &caller, "b", &[sale("5"), sale("6"), sale("7")]).await;
+    let page = caller.get(&shop, "/events/api/sync/pull?cursor=4").await;
+    let ids: Vec<&str> = page["events"].as_array().unwrap().iter().map(|event| event["entityId"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["5", "6", "7"]);
+    assert_eq!(page["cursor"], page["events"][2]["eventId"]);
+    let next = caller.get(&shop, &format!("/events/api/sync/pull?cursor={}", page["cursor"])).await;
+    assert_eq!((&next["events"], &next["cursor"]), (&json!([]), &page["cursor"]));
+}
+
+#[tokio::test]
 async fn a_bad_event_holds_up_nobody() {
     let shop = Shop::open().await;
     let caller = Caller::new(&shop, "owner").await;
