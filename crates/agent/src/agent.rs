@@ -104,7 +104,7 @@ impl Writer<'_> {
         if self.keeps_log {
             return;
         }
-        self.agent.turns().begin();
+        self.agent.turns().is_ours();
         match write::shorten_log(self) {
             Ok(was_long) => self.keeps_log = was_long && !write::has_empty_log(self),
             // It grows on, and the next turn says what is wrong.
@@ -131,7 +131,7 @@ impl DerefMut for Writer<'_> {
 impl Drop for Writer<'_> {
     fn drop(&mut self) {
         // Closing may write, too.
-        self.agent.turns().begin();
+        self.agent.turns().is_ours();
         if let Some(Err(error)) = self.conn.as_ref().map(write::before_close) {
             // Whatever could not be done now is done by the close.
             tracing::debug!(%error, "the log was not moved before the close");
@@ -203,7 +203,7 @@ impl Agent {
 
     /// A connection that writes to the store. What changes there while it lives is our doing.
     pub(crate) fn writer(&self) -> Result<Writer<'_>, StoreError> {
-        self.turns().begin();
+        self.turns().is_ours();
         let conn = open::writer(&self.config.store);
         if conn.is_err() {
             self.turns().pause();

@@ -1,7 +1,7 @@
 //! Apply: a page → store. Rows and cursor commit together in short transactions; the shadow follows.
 //!
-//! No trigger fires, so nothing echoes and the POS's own triggers do not count a sale twice. The write lock is held for a few
-//! milliseconds at a time. A row with an unsent local change, without its parent, or refused by the store waits in the inbox.
+//! No trigger fires, so nothing echoes and the POS's own triggers do not count a sale twice. The write lock is held for less than a
+//! millisecond at a time, or for a few where there is no write-ahead log. A row with an unsent local change, without its parent, or refused by the store waits in the inbox.
 
 mod cycles;
 mod one;
@@ -33,13 +33,13 @@ use crate::state::State;
 use crate::state::inbox::{self, Reason};
 use crate::state::{again, conflicts, ids as state_ids, marks as state_marks, outbox, outside, shadow, snapshot, upload};
 use crate::store::schema::Table;
-use crate::store::{StoreError, applied, journal, marks, schema, write};
+use crate::store::{StoreError, applied, journal, marks, open, schema, write};
 
 /// A wait for the next turn that is worth keeping the page's rows sorted for; captures wait as long.
-const SHORT_WAIT_MAX: Duration = Duration::from_millis(30);
+const SHORT_WAIT_MAX: Duration = Duration::from_millis(60);
 
-/// How long a commit waits for readers.
-const COMMIT_BUSY: Duration = Duration::from_millis(3);
+/// A turn takes as many rows at least, such as a sale with its lines: on a slow disk another commit takes far longer than they do.
+const ROWS_MIN: usize = 10;
 
 /// Rows of the inbox tried in one go.
 const INBOX_MAX: usize = 1_000;
@@ -256,6 +256,7 @@ impl Agent {
         let mut conn = self.writer()?;
         self.turns().pause();
         conn.busy_timeout(Duration::ZERO).map_err(|error| self.store_error(error))?;
+        self.turns().readers_block = !open::is_wal(&conn).map_err(|error| self.store_error(error))?;
         let captured = state_marks::get(self.state().conn(), state_marks::CAPTURED_SEQ)?.unwrap_or(0);
         // After a restore nothing is captured before everything is pulled, so the whole journal must be looked through.
         let journal_max = if self.is_restoring()? { usize::MAX >> 1 } else { JOURNAL_MAX };
@@ -268,13 +269,15 @@ impl Agent {
         let (kept_out, known) = (RefCell::default(), RefCell::default());
         let unseen = self.unseen()?;
         let mut next = 0;
+        // Opening the store took its time, too.
+        if store.wanted_since.is_some_and(|wanted_since| !self.comes_up(wanted_since)) {
+            return Ok((outcomes, Stop::NotOurTurn, next));
+        }
         loop {
             let progress = cursor.map(|cursor| Progress { cursor, epoch: epoch.as_deref(), waits_from });
             // Whoever holds the state may wait for the disk; the POS's store must not wait with us.
             let state = (unseen != Unseen::None || store.schema.needs_state()).then(|| self.state());
-            let work = self.turns().work();
-            self.turns().begin();
-            let began = Instant::now();
+            let (work, lock) = self.turns().begin();
             let slice = Slice {
                 store,
                 arriving,
@@ -289,14 +292,15 @@ impl Agent {
                 known: &known,
                 unseen,
                 work,
+                lock,
             };
             let wrote = slice
-                .write(&mut conn, state.as_deref().map(State::conn))
+                .write(&conn, state.as_deref().map(State::conn))
                 .map_err(|error| StoreError::from_sqlite(&self.config.store, error));
-            self.turns().end(began.elapsed());
+            self.turns().end(if let Ok(Wrote::Done { locked, .. }) = &wrote { Some(*locked) } else { None });
             drop(state);
             match wrote {
-                Ok(Wrote::Done { outcomes: new, next: reached, applied: noted }) => {
+                Ok(Wrote::Done { outcomes: new, next: reached, applied: noted, .. }) => {
                     applied = noted;
                     store.applied = Some(noted);
                     outcomes.extend(new);
@@ -324,15 +328,21 @@ impl Agent {
                 return Ok((outcomes, Stop::AtEnd, next));
             }
             conn.between_turns();
-            let asked = Instant::now();
-            let wanted_since = store.wanted_since.unwrap_or(asked);
-            loop {
-                let moment = self.turns().moment(wanted_since);
-                match moment {
-                    Moment::Ours => break,
-                    Moment::Wait(wait) if asked.elapsed() + wait <= SHORT_WAIT_MAX => std::thread::sleep(wait),
-                    Moment::Wait(_) => return Ok((outcomes, Stop::NotOurTurn, next)),
-                }
+            if !self.comes_up(store.wanted_since.unwrap_or_else(Instant::now)) {
+                return Ok((outcomes, Stop::NotOurTurn, next));
+            }
+        }
+    }
+
+    /// Waits for a turn that comes up in a moment; says whether it did.
+    fn comes_up(&self, wanted_since: Instant) -> bool {
+        let asked = Instant::now();
+        loop {
+            let moment = self.turns().moment(wanted_since);
+            match moment {
+                Moment::Ours => return true,
+                Moment::Wait(wait) if asked.elapsed() + wait <= SHORT_WAIT_MAX => std::thread::sleep(wait),
+                Moment::Wait(_) => return false,
             }
         }
     }
@@ -412,9 +422,7 @@ pub(crate) fn take_over(
         _ => {}
     }
     shadow::put(tx, entity, key, kept)?;
-    if store.schema.table(table).is_some_and(|table| table.filter.is_some()) {
-        outside::remove(tx, table, key)?;
-    }
+    outside::remove(tx, table, key)?;
     Ok(inbox::release(tx, table, key, kept.version())?)
 }
 
@@ -478,8 +486,9 @@ struct Slice<'a> {
     known: &'a Known,
     /// Rows that are compared with what was last seen of them.
     unseen: Unseen,
-    /// Work under the lock before committing.
+    /// Work before committing.
     work: Duration,
+    lock: write::Lock,
 }
 
 /// What the store is to say of its progress once the last row is in it.
@@ -497,6 +506,8 @@ enum Wrote {
         next: usize,
         /// The last number that the store has noted.
         applied: i64,
+        /// How long the store was locked.
+        locked: Duration,
     },
     /// These rows must be in the inbox before the cursor may pass them; nothing was written.
     MustHold(HashMap<usize, (Reason, Option<String>)>),
@@ -505,8 +516,8 @@ enum Wrote {
 }
 
 impl Slice<'_> {
-    fn write(&self, conn: &mut Connection, state: Option<&Connection>) -> rusqlite::Result<Wrote> {
-        let tx = write::begin(conn)?;
+    fn write(&self, conn: &Connection, state: Option<&Connection>) -> rusqlite::Result<Wrote> {
+        let tx = write::begin(conn, self.lock)?;
         let started = Instant::now();
         if !self.is_as_left(&tx)? {
             return Ok(Wrote::CaptureFirst);
@@ -515,9 +526,9 @@ impl Slice<'_> {
         let desk = Desk { conn: &tx, identity: Identity::new(&tx, state, self.store, self.known)?, touched };
         let (mut outcomes, mut holds) = (Outcomes::new(), HashMap::new());
         let mut next = self.from;
-        // One row at least, however slow the machine is.
+        // However slow the machine is.
         while let Some(arriving) = self.arriving.get(next)
-            && (next == self.from || started.elapsed() < self.work)
+            && (next < self.from + ROWS_MIN || started.elapsed() < self.work)
         {
             if !self.held.contains_key(&next) {
                 match self.write_row(&desk, arriving)? {
@@ -538,12 +549,8 @@ impl Slice<'_> {
         }
         drop(desk);
         let applied = self.note(&tx, &outcomes)?;
-        // A reader that is in the middle of a statement leaves in a moment, and no new one comes in.
-        tx.busy_timeout(COMMIT_BUSY)?;
-        let committed = tx.commit();
-        conn.busy_timeout(Duration::ZERO)?;
-        committed?;
-        Ok(Wrote::Done { outcomes, next, applied })
+        let locked = tx.commit()?;
+        Ok(Wrote::Done { outcomes, next, applied, locked })
     }
 
     /// Whether the schema is the one that is known, and the store no other file than the one that was written last.

@@ -247,14 +247,13 @@ impl Agent {
         };
         conn.busy_timeout(Duration::ZERO).map_err(|error| self.store_error(error))?;
         loop {
-            self.turns().begin();
-            let began = Instant::now();
-            let trimmed = write::begin(&conn).and_then(|tx| {
-                let trimmed = journal::trim(&tx, up_to, TRIM_MAX)?;
-                tx.commit().map(|()| trimmed)
+            let (_, lock) = self.turns().begin();
+            let trimmed = write::begin(&conn, lock).and_then(|turn| {
+                let trimmed = journal::trim(&turn, up_to, TRIM_MAX)?;
+                turn.commit().map(|locked| (trimmed, locked))
             });
-            self.turns().end(began.elapsed());
-            match trimmed {
+            self.turns().end(trimmed.as_ref().ok().map(|(_, locked)| *locked));
+            match trimmed.map(|(trimmed, _)| trimmed) {
                 Ok(TRIM_MAX) => {
                     conn.between_turns();
                     std::thread::sleep(Duration::from_millis(2));

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::agent::{Agent, AgentError};
 use crate::state::outbox::Entry;
-use crate::state::{again, conflicts, inbox, lost, marks as state_marks, outbox, shadow, upload};
+use crate::state::{again, conflicts, inbox, lost, marks as state_marks, outbox, outside, shadow, upload};
 use crate::store::install::{self, Keep};
 use crate::store::{StoreError, applied, marks, open};
 
@@ -126,16 +126,30 @@ impl Agent {
 
     /// Gives up a change that is stuck; gives back where its copy is. The server's row, if it is known, takes its place in the store.
     pub fn discard(&self, entry: &Entry, folder: &Path) -> anyhow::Result<PathBuf> {
-        std::fs::create_dir_all(folder)?;
-        let path = folder.join(format!("{}.json", entry.event_id));
         let data: serde_json::Value = serde_json::from_str(&entry.data).unwrap_or_default();
         let copy = serde_json::json!({
             "eventId": entry.event_id, "entityType": entry.entity, "entityId": entry.key, "operation": entry.operation,
             "data": data, "updatedFields": entry.updated_fields, "timestamp": entry.at_ms, "reason": entry.reason,
         });
-        std::fs::write(&path, serde_json::to_vec_pretty(&copy)?)?;
+        let path = export(folder, &entry.event_id.to_string(), &copy)?;
         outbox::discard(self.state().conn(), entry.id)?;
         self.inbox_due.store(true, std::sync::atomic::Ordering::Relaxed);
+        Ok(path)
+    }
+
+    /// Keeps a row of the server's out of the store until it changes again; gives back where its copy is.
+    pub fn keep_out(&self, entry: &inbox::Entry, folder: &Path) -> anyhow::Result<PathBuf> {
+        let data: Option<serde_json::Value> = entry.data.as_deref().map(serde_json::from_str).transpose().unwrap_or_default();
+        let copy = serde_json::json!({
+            "version": entry.change_id, "entityType": entry.entity, "entityId": entry.key, "operation": entry.operation,
+            "data": data, "reason": entry.detail,
+        });
+        let path = export(folder, &Uuid::now_v7().to_string(), &copy)?;
+        let mut state = self.state();
+        let tx = state.write()?;
+        outside::add(&tx, &entry.entity, &entry.key)?;
+        inbox::release(&tx, &entry.entity, &entry.key, entry.change_id)?;
+        tx.commit()?;
         Ok(path)
     }
 
@@ -162,4 +176,12 @@ impl Agent {
         }
         Ok(tx.commit()?)
     }
+}
+
+/// Writes a copy of what is given up.
+fn export(folder: &Path, name: &str, copy: &serde_json::Value) -> anyhow::Result<PathBuf> {
+    std::fs::create_dir_all(folder)?;
+    let path = folder.join(format!("{name}.json"));
+    std::fs::write(&path, serde_json::to_vec_pretty(copy)?)?;
+    Ok(path)
 }

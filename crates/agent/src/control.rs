@@ -26,6 +26,7 @@ use crate::rekey::Rekeyed;
 use crate::runtime::{Outcome, Request};
 use crate::scan::Scan;
 use crate::status::Status;
+use crate::wiped::Fetched;
 
 /// Both sides say this first; another number means another version of Tillsync.
 const VERSION: u32 = 1;
@@ -73,6 +74,8 @@ pub enum Command {
         /// Believe any number of vanished rows.
         accept_deletes: bool,
     },
+    /// Fetch what has vanished from the store.
+    FetchVanished,
     /// Compare with the server.
     Compare {
         /// Put right what differs.
@@ -97,6 +100,8 @@ pub enum Answer {
     },
     /// What the scan found.
     Scanned(Scan),
+    /// What becomes of vanished rows.
+    Fetched(Fetched),
     /// What the comparison with the server found.
     Compared(Box<Comparison>),
     /// How replacing the key went.
@@ -260,6 +265,14 @@ async fn answer(command: Command, agent: &Arc<Agent>, requests: &mpsc::Sender<Re
         Command::Config => return Answer::Config { print: config_print(&agent.config) },
         Command::Scan { accept_deletes } => {
             let answer = on_thread(agent, move |agent| agent.scan(accept_deletes).map(Answer::Scanned)).await;
+            let _ = requests.send(Request::Look).await;
+            return answer;
+        }
+        Command::FetchVanished => {
+            let answer = match agent.fetch_vanished().await {
+                Ok(fetched) => Answer::Fetched(fetched),
+                Err(error) => Answer::Failed(error.problem()),
+            };
             let _ = requests.send(Request::Look).await;
             return answer;
         }

@@ -1,10 +1,12 @@
 //! Scan: the store against the shadow, row by row. It finds what no trigger saw, after a rebuilt table, a lost journal or a restored
 //! file, and for stores without triggers it is the capture.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use rusqlite::Connection;
+use tillsync_core::config::Capture;
 use tillsync_core::key::{entity_id, parse_entity_id};
 use tillsync_core::row::Row;
 use tillsync_core::value::Value;
@@ -16,7 +18,7 @@ use crate::state::ids::{self, Named};
 use crate::state::{marks, shadow, shared, upload};
 use crate::store::null_keys::{self, Shared};
 use crate::store::schema::Table;
-use crate::store::{open, rows};
+use crate::store::{journal, open, rows};
 
 /// Rows looked at in one visit, so that a scan never holds the store for long.
 const ROWS_PER_VISIT: usize = 1_000;
@@ -69,7 +71,7 @@ impl Agent {
         Ok(scan)
     }
 
-    fn is_uploaded(&self, table: &str) -> bool {
+    pub(crate) fn is_uploaded(&self, table: &str) -> bool {
         upload::get(self.state().conn(), table).ok().flatten().is_some_and(|progress| progress.finished)
     }
 
@@ -81,13 +83,16 @@ impl Agent {
             self.make_ready(&mut store)?;
             let conn = open::reader(&self.config.store)?;
             let wrap = |error| self.store_error(error);
-            let found = null_keys::read_next(&conn, table, after.as_deref(), ROWS_PER_VISIT).map_err(wrap)?;
+            let mut found = null_keys::read_next(&conn, table, after.as_deref(), ROWS_PER_VISIT).map_err(wrap)?;
             let Some(last) = found.last() else {
                 let all = null_keys::all_shared(&conn, table).map_err(wrap)?;
                 return self.note_shared(table, &all);
             };
             after = Some(rows::key_of(table, last));
             scan.rows += found.len() as u64;
+            // What the POS touched a moment ago is captured as its doing; here it would count as what a migration made of the row.
+            let touched = self.touched(&conn, &store, table).map_err(wrap)?;
+            found.retain(|row| !touched.contains(&entity_id(&rows::key_of(table, row))));
             let (looks, named) = self.name(&store, &conn, table, found).map_err(wrap)?;
             drop(conn);
             scan.added += self.record_scan(&store, &looks, &named)?;
@@ -96,6 +101,16 @@ impl Agent {
                 std::thread::sleep(began.elapsed() * times);
             }
         }
+    }
+
+    /// Keys of a table that the journal names and that are yet to be captured.
+    fn touched(&self, conn: &Connection, store: &StoreSide, table: &Table) -> rusqlite::Result<HashSet<String>> {
+        if self.config.capture == Capture::Scan {
+            return Ok(HashSet::new());
+        }
+        let captured = marks::get(self.state().conn(), marks::CAPTURED_SEQ)?.unwrap_or(0);
+        let entries = journal::after(conn, &store.schema, captured, ROWS_PER_VISIT)?;
+        Ok(entries.into_iter().filter(|entry| entry.table == table.number).map(|entry| entity_id(&entry.key)).collect())
     }
 
     fn note_shared(&self, table: &Table, all: &[Shared]) -> Result<(), AgentError> {
@@ -136,8 +151,8 @@ impl Agent {
             let number = self.store().entity(&table.name).number;
             let kept = shadow::count(self.state().conn(), number)?;
             let mut vanished = 0;
-            self.each_vanished(table, number, |_| {
-                vanished += 1;
+            self.each_vanished(table, number, |looks| {
+                vanished += looks.len() as u64;
                 Ok(())
             })?;
             is_doubtful |= is_too_many(vanished, kept, is_anew);
@@ -158,7 +173,8 @@ impl Agent {
         })
     }
 
-    fn each_vanished(
+    /// Looks at the rows that are not in the store any more, some at a time.
+    pub(crate) fn each_vanished(
         &self,
         table: &Table,
         entity: i64,
@@ -169,10 +185,7 @@ impl Agent {
             let keys = shadow::keys_after(self.state().conn(), entity, after.as_deref(), ROWS_PER_VISIT)?;
             let Some(last) = keys.last() else { return Ok(()) };
             after = Some(last.clone());
-            let looks = self.look_for(table, keys)?;
-            for look in looks {
-                each(vec![look])?;
-            }
+            each(self.look_for(table, keys)?)?;
         }
     }
 

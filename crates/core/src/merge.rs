@@ -286,12 +286,16 @@ impl Update<'_> {
     fn decide(&self, at_ms: i64) -> Decision {
         let mut result = self.theirs.clone();
         let mut disputes = Vec::new();
+        let mut counters = Vec::new();
         let mut reason = None;
         for (name, mine) in self.incoming.row.iter().filter(|(name, mine)| self.is_claimed(name, mine)) {
             let rule = self.merging.rule(name);
             let kept = match self.judge(name, mine, rule) {
                 Column::Same => continue,
                 Column::Set(value) => {
+                    if rule == Rule::Sum {
+                        counters.push(Dispute { column: name.to_owned(), rule, kept: Kept::Merged });
+                    }
                     result.set(name, value);
                     continue;
                 }
@@ -307,7 +311,9 @@ impl Update<'_> {
             disputes.push(Dispute { column: name.to_owned(), rule, kept });
         }
         if let Some(reason) = reason {
-            disputes.retain(|dispute| dispute.kept == Kept::Nobody);
+            // Counters have nothing to decide about, but whoever decides must know which they are: they count on meanwhile.
+            disputes.retain(|dispute| dispute.kept == Kept::Nobody || (dispute.rule == Rule::Sum && dispute.kept == Kept::Merged));
+            disputes.append(&mut counters);
             return Decision::Conflict { reason, disputes };
         }
         self.conclude(result, at_ms, disputes)

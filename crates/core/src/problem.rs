@@ -209,7 +209,7 @@ impl Problem {
             Self::ROWS_VANISHED,
             Severity::Attention,
             format!("{count} rows have vanished from the store without a trace; the other registers still have them."),
-            "If that is right, run `tillsync verify --accept-deletes`; if not, restore the store, and run `tillsync verify`.",
+            "If that is right, run `tillsync verify --accept-deletes`; to have them back, `tillsync verify --fetch-vanished`.",
         )
     }
 

@@ -2,7 +2,10 @@
 
 use crate::change::Operation;
 use crate::merge::Dispute;
+use crate::merge::sum::{Sum, add_difference};
+use crate::policy::Rule;
 use crate::row::Row;
+use crate::value::Value;
 use crate::wire::hub::Resolution;
 
 /// A conflict, as far as a decision needs it.
@@ -16,6 +19,8 @@ pub struct Contested<'a> {
     pub client: Option<&'a Row>,
     /// The row as the hub had it; `None` when it was deleted.
     pub server: Option<&'a Row>,
+    /// The row, or some columns of it, as the client saw it before its change.
+    pub base: Option<&'a Row>,
     /// The columns that the client changed; all that it sent when `None`.
     pub updated_fields: Option<&'a [String]>,
     /// The columns that both had changed; none when it is about the row as a whole.
@@ -54,8 +59,23 @@ impl Contested<'_> {
     /// The hub's row with what the conflict is about taken from one of the two sides.
     fn over(&self, head: Option<&Row>, side: Option<&Row>) -> Option<Row> {
         match (side, head) {
-            (Some(side), Some(head)) => Some(with_columns(head, side, |name| self.is_about(name))),
+            (Some(side), Some(head)) => {
+                let mut row = head.clone();
+                for (name, value) in side.iter().filter(|(name, _)| self.is_about(name)) {
+                    row.set(name, self.count_up(name, value, head).unwrap_or_else(|| value.clone()));
+                }
+                Some(row)
+            }
             (side, _) => side.cloned(),
+        }
+    }
+
+    /// What a counter of a pending change comes to on top of what others have counted since.
+    fn count_up(&self, column: &str, value: &Value, head: &Row) -> Option<Value> {
+        let is_counter = self.pending && self.disputes.iter().any(|dispute| dispute.column == column && dispute.rule == Rule::Sum);
+        match add_difference(self.base.filter(|_| is_counter)?.get(column)?, value, head.get(column)?) {
+            Sum::Value(value) => Some(value),
+            Sum::Overflow | Sum::NotNumbers => None,
         }
     }
 
@@ -82,7 +102,6 @@ fn with_columns(row: &Row, from: &Row, wanted: impl Fn(&str) -> bool) -> Row {
 mod tests {
     use super::*;
     use crate::merge::Kept;
-    use crate::policy::Rule;
 
     fn row(json: &str) -> Row {
         serde_json::from_str(json).unwrap()
@@ -98,6 +117,7 @@ mod tests {
             operation: Operation::Update,
             client: Some(&client),
             server: Some(&server),
+            base: None,
             updated_fields: Some(&fields),
             disputes: &disputes,
         };
@@ -117,6 +137,31 @@ mod tests {
     }
 
     #[test]
+    fn a_pending_change_of_a_counter_counts_on() {
+        let (base, client) = (row(r#"{"price":3,"stock":20}"#), row(r#"{"price":4,"stock":17}"#));
+        let (server, head) = (row(r#"{"price":5,"stock":20}"#), row(r#"{"price":5,"stock":16}"#));
+        let dispute = |column: &str, rule, kept| Dispute { column: column.to_owned(), rule, kept };
+        let disputes = [dispute("price", Rule::Manual, Kept::Nobody), dispute("stock", Rule::Sum, Kept::Merged)];
+        let contested = |pending, base| Contested {
+            pending,
+            operation: Operation::Update,
+            client: Some(&client),
+            server: Some(&server),
+            base,
+            updated_fields: None,
+            disputes: &disputes,
+        };
+        let decided = |contested: &Contested| resolve(contested, Some(&head), Resolution::ClientWins, &Row::default());
+        assert_eq!(decided(&contested(true, Some(&base))), Ok(Some(row(r#"{"price":4,"stock":13}"#))));
+        assert_eq!(decided(&contested(true, None)), Ok(Some(row(r#"{"price":4,"stock":17}"#))), "nobody knows what it was");
+        assert_eq!(
+            decided(&contested(false, Some(&base))),
+            Ok(Some(row(r#"{"price":4,"stock":17}"#))),
+            "it was counted, and is put back"
+        );
+    }
+
+    #[test]
     fn a_row_that_is_gone_comes_back_whole_or_stays_away() {
         check(true, None, Resolution::ClientWins, "{}", Ok(Some(r#"{"name":"mint","price":3}"#)));
         check(true, None, Resolution::ServerWins, "{}", Ok(None));
@@ -126,6 +171,7 @@ mod tests {
             operation: Operation::Delete,
             client: None,
             server: None,
+            base: None,
             updated_fields: None,
             disputes: &[],
         };

@@ -16,8 +16,14 @@ const TURN_MAX: Duration = Duration::from_millis(4);
 /// Gaps that are remembered of either kind.
 const GAPS_KEPT: usize = 32;
 
-/// So long we wait for the next write while it is due.
-const DUE_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Turns that are remembered: on a slow disk, or a machine that is busy, the next one may take as long as the longest of them.
+const TURNS_KEPT: usize = 8;
+
+/// After so many bursts their rhythm is known, and this much silence is the end of one whose writes follow at once.
+const QUIET_MIN: Duration = Duration::from_millis(10);
+
+/// However short the pauses were so far, the next write is not overdue before this time: people pause.
+const OVERDUE_MIN: Duration = Duration::from_secs(2);
 
 /// So long we wait for the end of a burst.
 const BURST_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -25,8 +31,14 @@ const BURST_WAIT_MAX: Duration = Duration::from_secs(30);
 /// A POS that has written nothing for this long is idle.
 const IDLE_MIN: Duration = Duration::from_secs(10);
 
-/// While the POS is in use, our turns take this share of the time at most, or a sale would soon meet one.
+/// While the POS is in use, our turns take this share of the time at most where it is not expected, …
 const REST_PER_TURN: u32 = 8;
+
+/// … and this one at any other time, or a sale would soon meet one.
+const REST_PER_TURN_UNAWARES: u32 = 32;
+
+/// However long a turn took on a disk that is busy: nobody should sort a page anew for every turn.
+const REST_MAX: Duration = Duration::from_millis(50);
 
 /// Between two turns at an idle store.
 const REST_MIN: Duration = Duration::from_millis(1);
@@ -48,6 +60,10 @@ pub struct Rhythm {
     between_bursts: VecDeque<Duration>,
     /// When our last turn ended, and how long it took.
     last_turn: Option<(Duration, Duration)>,
+    /// When it was last met reading.
+    last_read: Option<Duration>,
+    /// How long our last turns took.
+    turns: VecDeque<Duration>,
 }
 
 impl Rhythm {
@@ -68,9 +84,18 @@ impl Rhythm {
         self.last_write = Some(self.last_write.map_or(at, |last| last.max(at)));
     }
 
+    /// The POS reads, where readers and writers are in each other's way.
+    pub fn read(&mut self, at: Duration) {
+        self.last_read = Some(at);
+    }
+
     /// We wrote.
     pub fn took_turn(&mut self, end: Duration, length: Duration) {
         self.last_turn = Some((end, length));
+        if self.turns.len() == TURNS_KEPT {
+            self.turns.pop_front();
+        }
+        self.turns.push_back(length);
     }
 
     /// Whether the POS has written lately.
@@ -80,16 +105,23 @@ impl Rhythm {
 
     /// Whether to write now; `wanted_since` is when the wish came up.
     pub fn moment(&self, now: Duration, wanted_since: Duration) -> Moment {
-        let Some(since) = self.since_write_in_use(now) else { return self.after_rest(now, REST_MIN) };
+        let Some(since) = self.since_write_in_use(now) else {
+            let is_read = self.last_read.is_some_and(|last| now.saturating_sub(last) < IDLE_MIN);
+            return self.after_rest(now, if is_read { self.rest(REST_PER_TURN) } else { REST_MIN });
+        };
         let wanted = now.saturating_sub(wanted_since);
         if self.is_between_steady_writes(since) || self.is_after_burst(since) {
-            return self.after_rest(now, self.rest());
+            return self.after_rest(now, self.rest(REST_PER_TURN));
         }
         let quiet = self.quiet();
-        if since < quiet {
-            return if wanted < BURST_WAIT_MAX { Moment::Wait(quiet - since) } else { self.after_rest(now, self.rest()) };
+        if since < quiet && wanted < BURST_WAIT_MAX {
+            return Moment::Wait(quiet - since);
         }
-        if wanted < DUE_WAIT_MAX { Moment::Wait(REST_MIN) } else { self.after_rest(now, self.rest()) }
+        // It writes again, or is idle before long.
+        if since >= quiet && !self.is_overdue(since) {
+            return Moment::Wait(REST_MIN);
+        }
+        self.after_rest(now, self.rest(REST_PER_TURN_UNAWARES))
     }
 
     /// A program that writes again and again at its own pace, like an import: right after a write is the best moment.
@@ -98,18 +130,29 @@ impl Rhythm {
         self.within_bursts.len() * 2 >= GAPS_KEPT && shortest.is_some_and(|gap| since + TURN_MAX * 3 / 2 < *gap)
     }
 
-    /// The burst is over and the next one is not due yet, or long overdue.
+    /// The burst is over and the next one is not due yet.
     fn is_after_burst(&self, since: Duration) -> bool {
-        let (shortest, longest) = (self.between_bursts.iter().min(), self.between_bursts.iter().max());
         let quiet = self.quiet();
-        let (Some(shortest), Some(longest)) = (shortest, longest) else { return since >= quiet };
-        let free_until = (*shortest * 3 / 5).max(quiet + TURN_MAX);
-        since >= quiet && (since < free_until || since > *longest * 2)
+        let turn = self.turns.iter().max().copied().unwrap_or_default();
+        let free_until =
+            self.between_bursts.iter().min().map(|shortest| (*shortest * 3 / 5).min((*shortest * 4 / 5).saturating_sub(turn)));
+        since >= quiet && free_until.is_none_or(|until| since < until.max(quiet + TURN_MAX))
     }
 
-    /// After this much silence a burst is over: one that has lasted at some pace may falter for a beat or two.
+    /// Nobody knows when the next write comes.
+    fn is_overdue(&self, since: Duration) -> bool {
+        let longest = self.between_bursts.iter().max().copied().unwrap_or_default();
+        since > (longest * 2).max(OVERDUE_MIN)
+    }
+
+    /// After this much silence a burst is over: one that has lasted at some pace may falter for a beat or two. Once the rhythm is known,
+    /// waiting longer would only bring the next burst closer.
     fn quiet(&self) -> Duration {
-        self.within_bursts.iter().max().map_or(BURST_GAP_MAX, |longest| (*longest * 3).max(BURST_GAP_MAX))
+        let faltered = self.within_bursts.iter().max().map_or(Duration::ZERO, |longest| *longest * 3);
+        match self.between_bursts.iter().min() {
+            Some(shortest) if self.between_bursts.len() * 2 >= GAPS_KEPT => faltered.min(*shortest / 2).max(QUIET_MIN),
+            _ => faltered.max(BURST_GAP_MAX),
+        }
     }
 
     /// The time since the last write of a POS that is in use.
@@ -117,8 +160,8 @@ impl Rhythm {
         self.last_write.map(|last| now.saturating_sub(last)).filter(|since| *since < IDLE_MIN)
     }
 
-    fn rest(&self) -> Duration {
-        self.last_turn.map_or(REST_MIN, |(_, length)| (length * REST_PER_TURN).max(REST_MIN))
+    fn rest(&self, per_turn: u32) -> Duration {
+        self.last_turn.map_or(REST_MIN, |(_, length)| (length * per_turn).clamp(REST_MIN, REST_MAX))
     }
 
     fn after_rest(&self, now: Duration, rest: Duration) -> Moment {
@@ -166,9 +209,16 @@ mod tests {
         let rhythm = watched((0..10).map(|sale| sale * 100));
         let ours: Vec<u64> = (900..1_101).filter(|now| is_ours(&rhythm, *now)).collect();
         assert_eq!((ours.first(), ours.last()), (Some(&925), Some(&959)));
-        assert!(is_ours(&rhythm, 1_101), "overdue: nobody knows when it comes");
         assert_eq!(rhythm.moment(MS(970), MS(100)), Moment::Wait(REST_MIN));
-        assert_eq!(rhythm.moment(MS(970 + 500), MS(100)), Moment::Ours);
+        assert!(!is_ours(&rhythm, 2_900));
+        assert!(is_ours(&rhythm, 2_901), "overdue: nobody knows when it comes");
+    }
+
+    #[test]
+    fn a_known_rhythm_leaves_more_time() {
+        let rhythm = watched((0..40).map(|sale| sale * 50));
+        let ours: Vec<u64> = (1_950..2_000).filter(|now| is_ours(&rhythm, *now)).collect();
+        assert_eq!((ours.first(), ours.last()), (Some(&1_960), Some(&1_979)));
     }
 
     #[test]
@@ -196,6 +246,16 @@ mod tests {
         assert!(is_ours(&rhythm, 2_016));
         rhythm.took_turn(MS(90_000), MS(2));
         assert_eq!(rhythm.moment(MS(90_000), MS(90_000)), Moment::Wait(MS(1)));
+    }
+
+    #[test]
+    fn turns_rest_while_the_pos_reads() {
+        let mut rhythm = Rhythm::default();
+        rhythm.took_turn(MS(2_000), MS(2));
+        assert!(is_ours(&rhythm, 2_001));
+        rhythm.read(MS(2_000));
+        assert_eq!(rhythm.moment(MS(2_001), MS(2_001)), Moment::Wait(MS(15)));
+        assert!(is_ours(&rhythm, 2_016));
     }
 
     #[test]

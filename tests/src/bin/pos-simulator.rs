@@ -32,6 +32,15 @@ struct Arguments {
     /// Steps per second; 0 is as fast as it goes
     #[arg(long, default_value_t = 5.0)]
     per_second: f64,
+    /// In place of a pace: pauses of this many seconds at least and at most, at random
+    #[arg(long, value_names = ["LEAST", "MOST"], num_args = 2, conflicts_with = "per_second")]
+    between: Option<Vec<f64>>,
+    /// Lines of every sale; as many as come up without it
+    #[arg(long)]
+    lines: Option<usize>,
+    /// Open the store for every step and close it afterwards
+    #[arg(long)]
+    anew: bool,
     /// For the choice of products, quantities and steps
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -65,6 +74,8 @@ fn main() -> anyhow::Result<()> {
         busy_timeout: Duration::from_millis(arguments.busy_timeout),
         seed: arguments.seed,
         receipts: arguments.receipts.clone(),
+        anew: arguments.anew,
+        lines: arguments.lines,
     })?;
     work(&mut till, &arguments, &stop)?;
     say(&till.tally().summary())
@@ -74,6 +85,7 @@ fn work(till: &mut Till, arguments: &Arguments, stop: &Receiver<()>) -> anyhow::
     let begun = Instant::now();
     let pace = if arguments.per_second > 0.0 { Duration::from_secs_f64(1.0 / arguments.per_second) } else { Duration::ZERO };
     let end = arguments.seconds.map(|seconds| begun + Duration::from_secs_f64(seconds));
+    let mut random = fastrand::Rng::with_seed(arguments.seed ^ u64::from(arguments.register));
     let (mut next_step, mut next_progress) = (begun, begun + PROGRESS_EVERY);
     while arguments.sales.is_none_or(|sales| till.tally().sales < sales) && end.is_none_or(|end| Instant::now() < end) {
         match stop.recv_timeout(next_step.saturating_duration_since(Instant::now())) {
@@ -81,8 +93,11 @@ fn work(till: &mut Till, arguments: &Arguments, stop: &Receiver<()>) -> anyhow::
             Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
         }
         till.step()?;
-        // A register that fell behind does not hurry afterwards.
-        next_step = (next_step + pace).max(Instant::now() - pace);
+        next_step = match arguments.between.as_deref() {
+            Some([least, most]) => Instant::now() + Duration::from_secs_f64(least + random.f64() * (most - least)),
+            // A register that fell behind does not hurry afterwards.
+            _ => (next_step + pace).max(Instant::now() - pace),
+        };
         if Instant::now() >= next_progress {
             say(&till.tally().progress())?;
             next_progress += PROGRESS_EVERY;

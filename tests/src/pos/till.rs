@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::{Receipt, Receipts, Tally};
@@ -41,6 +42,10 @@ pub struct TillOptions {
     pub seed: u64,
     /// Where to print receipts.
     pub receipts: Option<PathBuf>,
+    /// Whether the store is opened for every step and closed after it, as some programs do.
+    pub anew: bool,
+    /// Lines of every sale; as many as come up, when `None`.
+    pub lines: Option<usize>,
 }
 
 struct Sale {
@@ -57,8 +62,9 @@ impl Sale {
 
 /// A register.
 pub struct Till {
+    /// The store, or an empty one in memory while it is closed.
     db: Connection,
-    register: u32,
+    options: TillOptions,
     random: fastrand::Rng,
     products: Vec<i64>,
     own_products: Vec<i64>,
@@ -73,25 +79,27 @@ pub struct Till {
 impl Till {
     /// Opens the store and goes on after the last sale that this register made in it.
     pub fn open(options: &TillOptions) -> anyhow::Result<Self> {
-        let db = connect(options)?;
+        let db = connect(options).with_context(|| format!("cannot open the store {}", options.store.display()))?;
         let products = ids(&db, "SELECT product_id FROM products ORDER BY 1")?;
         anyhow::ensure!(!products.is_empty(), "{} has no products to sell; give it a catalogue first", options.store.display());
         let households = ids(&db, "SELECT household_id FROM customers ORDER BY 1")?;
         let share = i64::from(options.register) % PRODUCT_SHARES;
         let keys = &keys_of(options.register);
-        Ok(Self {
+        let mut till = Self {
             next_basket_id: next_key(&db, "SELECT max(basket_id) FROM sales WHERE basket_id BETWEEN ?1 AND ?2", keys)?,
             next_line_id: next_key(&db, "SELECT max(id) FROM sale_items WHERE id BETWEEN ?1 AND ?2", keys)?,
             receipts: options.receipts.as_deref().map(Receipts::append_to).transpose()?,
             db,
-            register: options.register,
+            options: options.clone(),
             random: fastrand::Rng::with_seed(options.seed ^ u64::from(options.register).rotate_left(32)),
             own_products: products.iter().copied().filter(|id| id % PRODUCT_SHARES == share).collect(),
             products,
             households,
             recent: VecDeque::new(),
             tally: Tally::default(),
-        })
+        };
+        till.close()?;
+        Ok(till)
     }
 
     /// The totals so far.
@@ -102,12 +110,13 @@ impl Till {
     /// Does one thing a cashier does. What SQLite refuses is counted and rolled back; `Err` means that the paper roll failed.
     pub fn step(&mut self) -> anyhow::Result<()> {
         let begun = Instant::now();
-        let done = match self.random.u32(0..100) {
+        let done = self.reopen().and_then(|()| match self.random.u32(0..100) {
             n if n < CORRECTIONS_PERCENT && !self.recent.is_empty() => self.correct_line(),
             n if n < CORRECTIONS_PERCENT + VOIDS_PERCENT && !self.recent.is_empty() => self.void_sale(),
             n if n >= 100 - PRODUCT_EDITS_PERCENT => self.edit_product(),
             _ => self.ring_up(),
-        };
+        });
+        self.close()?;
         match done {
             Ok(receipt) => {
                 self.tally.note_commit(begun.elapsed());
@@ -117,8 +126,23 @@ impl Till {
             }
             Err(error) => {
                 self.tally.failed_statements += 1;
-                eprintln!("register {}: {error}", self.register);
+                let code = error.sqlite_error().map(|error| error.extended_code);
+                eprintln!("register {}: {error} {code:?}", self.options.register);
             }
+        }
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> rusqlite::Result<()> {
+        if self.options.anew {
+            self.db = connect(&self.options)?;
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> rusqlite::Result<()> {
+        if self.options.anew {
+            self.db = Connection::open_in_memory()?;
         }
         Ok(())
     }
@@ -126,7 +150,8 @@ impl Till {
     fn ring_up(&mut self) -> rusqlite::Result<Option<Receipt>> {
         let household = self.random.choice(&self.households).copied().unwrap_or_default();
         let basket_id = self.next_basket_id;
-        let lines: Vec<_> = (0..self.random.usize(1..=LINES_MAX))
+        let count = self.options.lines.unwrap_or_else(|| self.random.usize(1..=LINES_MAX));
+        let lines: Vec<_> = (0..count)
             .map(|n| (self.next_line_id + n as i64, self.products[self.random.usize(..self.products.len())], self.quantity()))
             .collect();
         let tx = self.db.transaction()?;
@@ -218,9 +243,8 @@ fn price_cents(product_id: i64) -> i64 {
     99 + product_id % 900
 }
 
-fn connect(options: &TillOptions) -> anyhow::Result<Connection> {
-    let db = Connection::open_with_flags(&options.store, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-        .map_err(|error| anyhow::anyhow!("cannot open the store {}: {error}", options.store.display()))?;
+fn connect(options: &TillOptions) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(&options.store, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(options.busy_timeout)?;
     let journal: String = db.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
     if journal != options.journal.name() {

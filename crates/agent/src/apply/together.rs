@@ -37,7 +37,7 @@ impl Agent {
         let mut arriving = self.sort_arrivals(store, refused.map(from_inbox).collect())?.arriving;
         let captured = marks::get(self.state().conn(), marks::CAPTURED_SEQ)?.unwrap_or(0);
         while arriving.len() > 1 {
-            let mut conn = self.writer()?;
+            let conn = self.writer()?;
             let none = HashMap::new();
             let (kept_out, known) = (RefCell::default(), RefCell::default());
             let recorded = self.recorded()?;
@@ -56,9 +56,10 @@ impl Agent {
                 known: &known,
                 unseen,
                 work: Duration::ZERO,
+                lock: write::Lock::Late,
             };
             let state = (unseen != Unseen::None || store.schema.needs_state()).then(|| self.state());
-            let wrote = slice.write_together(&mut conn, state.as_deref().map(State::conn));
+            let wrote = slice.write_together(&conn, state.as_deref().map(State::conn));
             drop(state);
             match wrote.map_err(|error| StoreError::from_sqlite(&self.config.store, error)) {
                 Ok(Together::Written(outcomes, applied)) => {
@@ -78,8 +79,8 @@ impl Agent {
 
 impl Slice<'_> {
     /// All or nothing: first every row goes out, then every row comes in.
-    fn write_together(&self, conn: &mut Connection, state: Option<&Connection>) -> rusqlite::Result<Together> {
-        let tx = write::begin(conn)?;
+    fn write_together(&self, conn: &Connection, state: Option<&Connection>) -> rusqlite::Result<Together> {
+        let tx = write::begin(conn, self.lock)?;
         if !self.is_as_left(&tx)? {
             return Ok(Together::CaptureFirst);
         }

@@ -12,7 +12,7 @@ use crate::cli::context::{Context, explain};
 use crate::cli::say::say;
 use crate::control::{Answer, Command};
 use crate::logs;
-use crate::reconcile::{Comparison, Kind};
+use crate::reconcile::{Comparison, Kind, ReconcileError};
 use crate::remote::{PullQuery, PullReply};
 use crate::scan::Scan;
 use crate::state::{marks, outbox};
@@ -147,9 +147,25 @@ pub fn verify(context: &Context, accept_deletes: bool) -> anyhow::Result<ExitCod
     say!("{} rows compared, {} differences found and queued", scan.rows, scan.added)?;
     if scan.vanished > 0 {
         say!(
-            "{} rows have vanished from the store without a trace; if that is right, run `tillsync verify --accept-deletes`",
+            "{} rows have vanished from the store without a trace; if that is right, run `tillsync verify --accept-deletes`, and to have \
+             them back from the server `tillsync verify --fetch-vanished`",
             scan.vanished
         )?;
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn fetch_vanished(context: &Context) -> anyhow::Result<ExitCode> {
+    let fetched = match context.ask(&Command::FetchVanished)? {
+        Some(Answer::Fetched(fetched)) => fetched,
+        Some(Answer::Failed(problem)) => bail!("{} {}", problem.text, problem.action),
+        Some(_) => bail!("the running agent gave another answer than asked for"),
+        None => with_server(context, async |agent: &Agent| agent.fetch_vanished().await)?,
+    };
+    say!("{} vanished rows come back from the server; `tillsync sync` waits until that is done", fetched.back)?;
+    if fetched.left > 0 {
+        say!("{} do not: the server does not have them as they were, or their table is only sent", fetched.left)?;
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
@@ -163,7 +179,7 @@ pub fn verify_against_server(context: &Context, repair: bool, json: bool) -> any
         Some(Answer::Compared(comparison)) => *comparison,
         Some(Answer::Failed(problem)) => bail!("{} {}", problem.text, problem.action),
         Some(_) => bail!("the running agent gave another answer than asked for"),
-        None => compare_here(context, repair)?,
+        None => with_server(context, async |agent: &Agent| agent.reconcile(repair).await)?,
     };
     if json {
         say!("{}", serde_json::to_string_pretty(&comparison)?)?;
@@ -173,13 +189,14 @@ pub fn verify_against_server(context: &Context, repair: bool, json: bool) -> any
     Ok(if comparison.count > comparison.repaired { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn compare_here(context: &Context, repair: bool) -> anyhow::Result<Comparison> {
+/// Does something with the server where no agent runs.
+fn with_server<T>(context: &Context, work: impl AsyncFnOnce(&Agent) -> Result<T, ReconcileError>) -> anyhow::Result<T> {
     let Some(_lock) = context.lock()? else { bail!("another process uses the state folder; try again in a moment") };
     let agent = context.agent()?;
     agent.claim(Claim::Own).map_err(|error| explain(&error))?;
     while agent.capture()?.more {}
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    runtime.block_on(agent.reconcile(repair)).map_err(|error| {
+    runtime.block_on(work(&agent)).map_err(|error| {
         let problem = error.problem();
         anyhow!("{} {}", problem.text, problem.action)
     })

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail};
 use tillsync_core::config::{Config, Credentials, Role, Table, TableChange, edit_table, merge_into};
+use tillsync_core::sync::Trouble;
 use uuid::Uuid;
 
 use crate::adopt;
@@ -15,7 +16,7 @@ use crate::cli::propose::Proposed;
 use crate::cli::say::say;
 use crate::cli::{CredentialsArg, InitArgs, ProtocolArg, RoleArg, propose, tables};
 use crate::machine::Standing;
-use crate::remote::RegisterReply;
+use crate::remote::{PullQuery, PullReply, RegisterReply};
 use crate::state::marks;
 use crate::store::{open, schema, settings};
 
@@ -235,8 +236,12 @@ fn register(agent: &Agent, token: Option<&str>) -> anyhow::Result<()> {
                 "this register is enrolled as {device_id}, but {why}; run `tillsync init` with --enroll-token to get a new key"
             )
         })?;
-        say!("device     {device_id} (enrolled before)")?;
-        return Ok(());
+        if !is_key_refused(agent, device_id)? {
+            say!("device     {device_id} (enrolled before)")?;
+            return Ok(());
+        }
+        // A hub that was emptied, or that knows it no more: whoever may register there without a token does so anew.
+        say!("note       {} does not know this register's key any more", agent.config.server)?;
     }
     agent.remote.credentials().probe().map_err(anyhow::Error::msg)?;
     match runtime()?.block_on(agent.ask_to_enrol(token, registration)) {
@@ -247,14 +252,25 @@ fn register(agent: &Agent, token: Option<&str>) -> anyhow::Result<()> {
             say!("device     {device_id} (enrolled at {})", agent.config.server)?;
             Ok(())
         }
-        RegisterReply::TokenNeeded(why) => bail!("{} refuses to enrol this register: {why}", agent.config.server),
+        RegisterReply::TokenNeeded(why) => {
+            bail!("{} refuses to enrol this register: {why}; run `tillsync init` with --enroll-token", agent.config.server)
+        }
         RegisterReply::Refused(why) => bail!("{} refuses this register: {why}", agent.config.server),
         RegisterReply::Trouble(trouble) => bail!("{}", explain_trouble(&agent.config.server, &trouble)),
     }
 }
 
-fn explain_trouble(server: &str, trouble: &tillsync_core::sync::Trouble) -> String {
-    use tillsync_core::sync::Trouble;
+/// Whether the server answers and refuses the key. One that does not answer may know it.
+fn is_key_refused(agent: &Agent, device_id: &str) -> anyhow::Result<bool> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let cursor = marks::get::<i64>(agent.state().conn(), marks::CURSOR)?.unwrap_or(0);
+    let query = PullQuery { cursor, exclude_own: true, entities: None, limit: Some(1), wait_ms: 0, epoch: None };
+    let reply = runtime.block_on(agent.remote.pull(device_id, query));
+    // A key that has expired is the agent's own business for a while.
+    Ok(matches!(reply, PullReply::Trouble(Trouble::Unauthorized(_))) && !agent.remote.key_has_expired())
+}
+
+fn explain_trouble(server: &str, trouble: &Trouble) -> String {
     match trouble {
         Trouble::Offline(why) => {
             format!("{server} does not answer ({why}); check the address and the network, then run `tillsync init` again")

@@ -73,8 +73,11 @@ enum Command {
         /// Turn any number of vanished rows into deletes
         #[arg(long)]
         accept_deletes: bool,
-        /// Compare counts and hashes with the server, down to the row where they differ
+        /// Fetch vanished rows back from the server
         #[arg(long, conflicts_with = "accept_deletes")]
+        fetch_vanished: bool,
+        /// Compare counts and hashes with the server, down to the row where they differ
+        #[arg(long, conflicts_with_all = ["accept_deletes", "fetch_vanished"])]
         against_server: bool,
         /// Fetch and send again what differs
         #[arg(long, requires = "against_server")]
@@ -231,15 +234,15 @@ struct OutboxArgs {
 
 #[derive(Subcommand)]
 enum OutboxAction {
-    /// Send a refused change again
+    /// Send a refused change again, or try a row again that waits to get into the store
     Retry {
-        /// Its number in the list
-        id: i64,
+        /// Its number in the list, such as 12 or i345
+        id: outbox::Number,
     },
-    /// Give a refused change up; the server's row takes its place
+    /// Give a refused change up, and the server's row takes its place; or keep a row out that waits to get into the store
     Discard {
-        /// Its number in the list
-        id: i64,
+        /// Its number in the list, such as 12 or i345
+        id: outbox::Number,
     },
 }
 
@@ -360,6 +363,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Pause { period } => run::pause(&context, period.as_deref()),
         Command::Resume => run::resume(&context),
         Command::Verify { against_server: true, repair, json, .. } => doctor::verify_against_server(&context, repair, json),
+        Command::Verify { fetch_vanished: true, .. } => doctor::fetch_vanished(&context),
         Command::Verify { accept_deletes, .. } => doctor::verify(&context, accept_deletes),
         Command::Doctor => doctor::doctor(&context),
         Command::Rekey => rekey::rekey(&context),

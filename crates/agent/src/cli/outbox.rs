@@ -1,9 +1,11 @@
 //! `tillsync outbox`: what waits, and what to do with what the server refused.
 
+use std::fmt;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use anyhow::bail;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::agent::Agent;
 use crate::cli::context::Context;
@@ -18,9 +20,48 @@ const TRIES: u32 = 5;
 /// Changes listed at once; a longer queue is summed up.
 const LIST_MAX: u32 = 1_000;
 
+/// What a line of the list is called by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Number {
+    /// A change of this register's.
+    Change(i64),
+    /// A row of the server's that waits to get into the store, by its version: `i42`.
+    Incoming(i64),
+}
+
+impl FromStr for Number {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, make): (&str, fn(i64) -> Self) = match text.strip_prefix('i') {
+            Some(number) => (number, Self::Incoming),
+            None => (text, Self::Change),
+        };
+        number.parse().map(make).map_err(|_| "a number from the list, such as 12 or i345".to_owned())
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Change(id) => write!(f, "{id}"),
+            Self::Incoming(version) => write!(f, "i{version}"),
+        }
+    }
+}
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Change(id) => out.serialize_i64(*id),
+            Self::Incoming(_) => out.collect_str(self),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Line<'a> {
-    id: Option<i64>,
+    id: Number,
     event_id: Option<String>,
     entity: &'a str,
     key: &'a str,
@@ -48,7 +89,7 @@ pub fn list(context: &Context, parked: bool, json: bool) -> anyhow::Result<ExitC
         say!("{}", if parked { "nothing is parked" } else { "nothing waits" })?;
     }
     for line in lines.iter().filter(|_| !json) {
-        let id = line.id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+        let id = line.id.to_string();
         say!("{id:>8}  {:<9} {:<8} {} {}  {}", line.state, line.operation, line.entity, line.key, line.reason.unwrap_or_default())?;
     }
     Ok(ExitCode::SUCCESS)
@@ -56,7 +97,7 @@ pub fn list(context: &Context, parked: bool, json: bool) -> anyhow::Result<ExitC
 
 fn line(entry: &Entry) -> Line<'_> {
     Line {
-        id: Some(entry.id),
+        id: Number::Change(entry.id),
         event_id: Some(entry.event_id.to_string()),
         entity: &entry.entity,
         key: &entry.key,
@@ -71,7 +112,7 @@ fn line(entry: &Entry) -> Line<'_> {
 /// A row from the server that the store does not take; it is tried again by itself.
 fn incoming_line(entry: &inbox::Entry) -> Line<'_> {
     Line {
-        id: None,
+        id: Number::Incoming(entry.change_id),
         event_id: None,
         entity: &entry.entity,
         key: &entry.key,
@@ -83,26 +124,54 @@ fn incoming_line(entry: &inbox::Entry) -> Line<'_> {
     }
 }
 
-pub fn retry(context: &Context, id: i64) -> anyhow::Result<ExitCode> {
+pub fn retry(context: &Context, number: Number) -> anyhow::Result<ExitCode> {
     let agent = context.agent()?;
-    stuck(&agent, id)?;
-    outbox::set_standing(agent.state().conn(), id, Standing::Waiting, None)?;
+    match number {
+        Number::Change(id) => {
+            stuck(&agent, id)?;
+            outbox::set_standing(agent.state().conn(), id, Standing::Waiting, None)?;
+            say!("change {id} is sent again with the next sync")?;
+        }
+        Number::Incoming(version) => {
+            incoming(&agent, version)?;
+            say!("row {number} is tried again with the next sync")?;
+        }
+    }
     context.nudge();
-    say!("change {id} is sent again with the next sync")?;
     Ok(ExitCode::SUCCESS)
 }
 
-pub fn discard(context: &Context, id: i64) -> anyhow::Result<ExitCode> {
+pub fn discard(context: &Context, number: Number) -> anyhow::Result<ExitCode> {
     let agent = context.agent()?;
-    let entry = stuck(&agent, id)?;
-    if let Some(conflict_id) = entry.conflict_id {
-        give_up(&agent, conflict_id)?;
-    }
     let folder = context.config.state_dir.join("discarded");
-    let export = agent.discard(&entry, &folder)?;
+    match number {
+        Number::Change(id) => {
+            let entry = stuck(&agent, id)?;
+            if let Some(conflict_id) = entry.conflict_id {
+                give_up(&agent, conflict_id)?;
+            }
+            let export = agent.discard(&entry, &folder)?;
+            say!("change {id} is given up; a copy is in {}", export.display())?;
+        }
+        Number::Incoming(version) => {
+            for entry in incoming(&agent, version)? {
+                let export = agent.keep_out(&entry, &folder)?;
+                say!("row {number} stays out of this store until it changes again; a copy is in {}", export.display())?;
+            }
+        }
+    }
     context.nudge();
-    say!("change {id} is given up; a copy is in {}", export.display())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The rows of the server that wait in this version; deletes that it has forgotten share one.
+fn incoming(agent: &Agent, version: i64) -> anyhow::Result<Vec<inbox::Entry>> {
+    let waiting = inbox::of_version(agent.state().conn(), version)?;
+    let listed: Vec<inbox::Entry> = waiting.into_iter().filter(|entry| entry.reason != inbox::Reason::Local).collect();
+    if listed.is_empty() {
+        bail!("no row i{version} waits; `tillsync outbox` lists what does");
+    }
+    Ok(listed)
 }
 
 /// A conflict is given up where it is kept, or it would wait there for ever.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
+use tillsync_core::problem::Severity;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::agent::Agent;
@@ -136,6 +137,10 @@ fn report(ended: &Ended, status: &Status) -> anyhow::Result<ExitCode> {
             }
             None => {
                 say!("Up to date")?;
+                // What the status is about as well: nothing waits for it, but somebody should know.
+                for problem in status.problems.iter().filter(|problem| problem.severity >= Severity::Attention) {
+                    say!("{} {}", problem.text, problem.action)?;
+                }
                 Ok(ExitCode::SUCCESS)
             }
         },

@@ -35,9 +35,9 @@ pub fn understand(response: Result<Response, NoAnswer>) -> Result<Vec<u8>, Refus
         403 if json && code == "suspended" => Refusal::Trouble(Trouble::Suspended),
         403 if json => Refusal::Trouble(Trouble::Unauthorized(text)),
         410 if json && code == "cursor_expired" => Refusal::Expired(text),
-        400 | 409 | 413 | 422 if json => Refusal::Request(text),
+        400 | 409 | 422 if json => Refusal::Request(text),
         // A proxy in between may refuse a large body in its own words.
-        413 => Refusal::Request("the request is too large".to_owned()),
+        413 => Refusal::Request(format!("it is larger than what the server takes at once ({text})")),
         429 => Refusal::Trouble(Trouble::RateLimited { retry_after_ms: response.retry_after_ms.unwrap_or(RATE_LIMIT_MS) }),
         407 => Refusal::Trouble(Trouble::Offline("the proxy asks for a log-in".to_owned())),
         500..=599 => match response.retry_after_ms {
@@ -91,7 +91,12 @@ mod tests {
         check(410, r#"{"error":"too old","code":"cursor_expired"}"#, "Expired(\"too old\")");
         check(410, "<html>", "NotTheServer");
         check(404, r#"{"error":"no"}"#, "NotTheServer");
-        check(413, "<html>", "Request");
+        check(413, "<html>", "larger than what the server takes at once");
+        check(
+            413,
+            r#"{"error":"a body has at most 9 bytes"}"#,
+            "larger than what the server takes at once (a body has at most 9 bytes)",
+        );
         check(400, r#"{"error":"bad"}"#, "Request(\"bad\")");
         check(429, "", "RateLimited");
         check(502, "<html>Bad Gateway</html>", "ServerFailed");

@@ -91,19 +91,27 @@ pub fn after(conn: &Connection, last: Option<&Entry>, limit: usize) -> Result<Ve
          WHERE (change_id, entity, key) > (?1, ?2, ?3) ORDER BY change_id, entity, key LIMIT ?4",
     )?;
     let (change_id, entity, key) = last.map_or((i64::MIN, "", ""), |last| (last.change_id, &last.entity, &last.key));
-    let rows = query.query_map((change_id, entity, key, limit), |row| {
-        let operation: String = row.get(3)?;
-        Ok(Entry {
-            entity: row.get(0)?,
-            key: row.get(1)?,
-            change_id: row.get(2)?,
-            operation: Operation::parse(&operation).unwrap_or(Operation::Update),
-            data: row.get(4)?,
-            reason: Reason::parse(&row.get::<_, String>(5)?),
-            detail: row.get(6)?,
-        })
-    })?;
-    rows.collect()
+    query.query_map((change_id, entity, key, limit), entry_at)?.collect()
+}
+
+/// The rows that wait in this version.
+pub fn of_version(conn: &Connection, change_id: i64) -> Result<Vec<Entry>> {
+    let mut query =
+        conn.prepare("SELECT entity, key, change_id, operation, data, reason, detail FROM inbox WHERE change_id = ?1")?;
+    query.query_map([change_id], entry_at)?.collect()
+}
+
+fn entry_at(row: &rusqlite::Row<'_>) -> Result<Entry> {
+    let operation: String = row.get(3)?;
+    Ok(Entry {
+        entity: row.get(0)?,
+        key: row.get(1)?,
+        change_id: row.get(2)?,
+        operation: Operation::parse(&operation).unwrap_or(Operation::Update),
+        data: row.get(4)?,
+        reason: Reason::parse(&row.get::<_, String>(5)?),
+        detail: row.get(6)?,
+    })
 }
 
 /// The version of a row that waits.

@@ -1,4 +1,4 @@
-//! Rows from the server that the register's filters keep out. Rows that refer to them are kept out as well and do not wait for them.
+//! Rows from the server that the register's filters, or a person, keep out. Rows that refer to them are kept out as well and do not wait for them.
 
 use rusqlite::{Connection, Result};
 

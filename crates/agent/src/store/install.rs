@@ -175,10 +175,10 @@ fn wanted_triggers(schema: &Schema, capture: Capture) -> Vec<Trigger> {
 fn triggers_of(table: &Table) -> Vec<Trigger> {
     let new = entry(table, "NEW");
     let old = entry(table, "OLD");
-    let birth = birth(table);
+    let birth = marked(table, "NEW");
     let moved: Vec<String> = table.key.iter().map(|key| format!("OLD.{k} COLLATE BINARY IS NOT NEW.{k}", k = quote(key))).collect();
     let mut triggers = vec![
-        trigger(table, "insert", "AFTER INSERT", "", if table.fresh.is_some() { &birth } else { &new }),
+        trigger(table, "insert", "AFTER INSERT", "", &birth),
         trigger(table, "update", "AFTER UPDATE", "", &new),
         trigger(table, "rekey", "AFTER UPDATE", &format!("WHEN {} ", moved.join(" OR ")), &old),
         trigger(table, "delete", "AFTER DELETE", "", &old),
@@ -197,16 +197,20 @@ fn trigger(table: &Table, kind: &str, event: &str, when: &str, body: &str) -> Tr
     Trigger { name, table: table.name.clone(), sql }
 }
 
+/// A restored store counts the same numbers again; the random number tells the entry that was lost from the one that took its place. Where
+/// rows get ids of their own, their births have one.
 fn entry(table: &Table, side: &str) -> String {
+    if table.fresh.is_none() {
+        return marked(table, side);
+    }
     let places = key_places(table);
     let values: Vec<String> = table.key.iter().map(|key| format!("{side}.{}", quote(key))).collect();
     format!("INSERT INTO _tillsync_journal(t, {places}) VALUES ({}, {});", table.number, values.join(", "))
 }
 
-/// The entry of a row that gets an id of its own. A restored store counts the same numbers again, in the journal and in the table; the
-/// random number tells the row that was lost from the one that took its key.
-fn birth(table: &Table) -> String {
-    let values: Vec<String> = table.key.iter().map(|key| format!("NEW.{}", quote(key))).collect();
+/// An entry that no other one is like.
+fn marked(table: &Table, side: &str) -> String {
+    let values: Vec<String> = table.key.iter().map(|key| format!("{side}.{}", quote(key))).collect();
     let places = key_places(table);
     format!("INSERT INTO _tillsync_journal(t, {places}, r) VALUES ({}, {}, random());", table.number, values.join(", "))
 }

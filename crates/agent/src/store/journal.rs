@@ -17,7 +17,7 @@ pub struct Entry {
     pub table: i64,
     /// The key's values, as many as the table has key columns.
     pub key: Vec<Value>,
-    /// A random number, for the insertion of a row that gets an id of its own.
+    /// A random number: for the insertion of a row that gets an id of its own, and for every entry of a table whose rows do not.
     pub birth: Option<i64>,
 }
 

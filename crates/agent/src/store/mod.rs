@@ -4,6 +4,7 @@ pub mod applied;
 pub mod ids;
 pub mod install;
 pub mod journal;
+pub mod late;
 pub mod marks;
 pub mod null_keys;
 pub mod open;

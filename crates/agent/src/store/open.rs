@@ -7,6 +7,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tillsync_core::problem::Problem;
 
+use super::late;
+
 /// How long a reader waits for the POS. Longer waits are the sync machine's business.
 const READ_BUSY: Duration = Duration::from_millis(50);
 
@@ -226,6 +228,9 @@ pub fn writer(path: &Path) -> Result<Connection, StoreError> {
             // The log goes into the store between our turns, not within one.
             conn.pragma_update(None, "wal_autocheckpoint", 0)?;
         }
+        // What is prepared without the lock must not get to the log before it is taken.
+        conn.pragma_update(None, "cache_spill", false)?;
+        late::prepare(&conn)?;
         if conn.is_readonly("main")? {
             return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY), None));
         }

@@ -8,33 +8,112 @@
 //! For the same reason a log that has grown long is cut off once it is in the store: SQLite by itself would begin it over, and an old log
 //! has old frames.
 
+use std::ops::Deref;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, Result, Row, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Error, Result, Row, ffi};
 
+use super::late::{self, Taken};
 use super::open::{is_wal, log_path};
 
 /// A log of this length goes into the store: about as many pages as SQLite lets one have.
 const LOG_BYTES_MAX: u64 = 4 << 20;
 
+/// Before the lock is taken: the shortest sleep there is.
+const NAP: Duration = Duration::from_micros(1);
+
+/// How long a commit waits for readers.
+const COMMIT_BUSY: Duration = Duration::from_millis(3);
+
+/// When the lock is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// For the commit alone, where there is a write-ahead log. Whoever commits first wins, and we begin again.
+    Late,
+    /// When the transaction begins, so that nobody else commits before it.
+    Early,
+}
+
+/// A transaction that writes. It is given up where it is dropped.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    conn: &'a Connection,
+    /// Since when the lock is held, if it was taken early.
+    locked: Option<Instant>,
+}
+
+impl Deref for Turn<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.conn
+    }
+}
+
+impl Turn<'_> {
+    /// Commits, and says how long the lock was held.
+    pub fn commit(self) -> Result<Duration> {
+        let locked = match self.locked {
+            Some(since) => since,
+            None => {
+                // Whoever has just slept is not interrupted for a while.
+                std::thread::sleep(NAP);
+                let since = Instant::now();
+                if late::take(self.conn)? == Taken::Overtaken {
+                    return Err(Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY_SNAPSHOT), None));
+                }
+                since
+            }
+        };
+        // A reader that is in the middle of a statement leaves in a moment, and no new one comes in.
+        self.conn.busy_timeout(COMMIT_BUSY)?;
+        let committed = self.conn.execute_batch("COMMIT");
+        let took = locked.elapsed();
+        self.conn.busy_timeout(Duration::ZERO)?;
+        committed.map(|()| took)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = late::give_up(self.conn) {
+            tracing::debug!(%error, "a transaction is given up by the close");
+        }
+    }
+}
+
 /// Begins to write.
-pub fn begin(conn: &Connection) -> Result<Transaction<'_>> {
-    let immediate = || Transaction::new_unchecked(conn, TransactionBehavior::Immediate);
+pub fn begin(conn: &Connection, lock: Lock) -> Result<Turn<'_>> {
     if !is_wal(conn)? {
-        return immediate();
+        return start(conn, Lock::Early);
     }
     if has_empty_log(conn) {
         conn.pragma_update(None, "synchronous", "OFF")?;
-        let tx = immediate()?;
+        let turn = start(conn, lock)?;
         if has_empty_log(conn) {
-            return Ok(tx);
+            return Ok(turn);
         }
-        tx.rollback()?;
+        drop(turn);
     }
     wait_for_disk(conn)?;
-    immediate()
+    start(conn, lock)
+}
+
+fn start(conn: &Connection, lock: Lock) -> Result<Turn<'_>> {
+    match lock {
+        Lock::Early => {
+            std::thread::sleep(NAP);
+            conn.execute_batch("BEGIN IMMEDIATE")?;
+            Ok(Turn { conn, locked: Some(Instant::now()) })
+        }
+        Lock::Late => {
+            // A transaction that could not begin is given up as well.
+            let turn = Turn { conn, locked: None };
+            late::begin(conn).map(|()| turn)
+        }
+    }
 }
 
 /// Between two transactions: a log that has grown long is cut off. Says whether it was long.
@@ -94,7 +173,7 @@ mod tests {
 
     /// Commits a row and says whether the commit waited for the disk.
     fn commit(conn: &Connection) -> bool {
-        let tx = begin(conn).unwrap();
+        let tx = begin(conn, Lock::Late).unwrap();
         tx.execute("INSERT INTO t VALUES (1)", []).unwrap();
         tx.commit().unwrap();
         synchronous(conn) != 0
@@ -130,7 +209,7 @@ mod tests {
         let (_folder, path) = store("wal");
         let ours = open::writer(&path).unwrap();
         let before = std::fs::read(&path).unwrap();
-        let tx = begin(&ours).unwrap();
+        let tx = begin(&ours, Lock::Late).unwrap();
         // Far more than what makes SQLite move the log into the store by itself.
         tx.execute("INSERT INTO t VALUES (zeroblob(20000000))", []).unwrap();
         tx.commit().unwrap();

@@ -29,6 +29,13 @@ pub struct End {
     pub conflicts: i64,
 }
 
+impl End {
+    /// No row is missing or too many, and where a value is another one, the conflict log has both.
+    pub fn holds_as_much_as(&self, other: &Self) -> bool {
+        self.rows.len() == other.rows.len() && (self.rows == other.rows || self.conflicts > other.conflicts)
+    }
+}
+
 /// Compares A, B and hub with one another and sums up.
 pub fn end(hub: &Path, a: &Register, b: &Register) -> End {
     let hub = Connection::open(hub).unwrap();

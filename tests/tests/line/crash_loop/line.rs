@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use secrecy::ExposeSecret;
 use tillsync_agent::remote::transport::{Answering, NoAnswer, Request, Response, Transport};
 use tillsync_core::wire::hub::{DEVICE_ID_HEADER, RegisterResponse};
 use tower::ServiceExt;
@@ -25,9 +26,12 @@ pub enum Fault {
 /// The line of one register. Clones share everything.
 #[derive(Clone)]
 pub struct Line {
-    router: Router,
+    /// The hub at the other end, which may be put back to an older one.
+    router: Arc<Mutex<Router>>,
     /// The register's key, once the hub has handed it out.
     key: Arc<Mutex<String>>,
+    /// Whether the agent has that key itself, and may replace it.
+    pub own_key: bool,
     plan: Plan,
 }
 
@@ -42,6 +46,16 @@ impl Plan {
     /// The n-th call from now on fails, counted from 1.
     pub fn at(call: i64, fault: Fault) -> Self {
         Self { fault: Some(fault), left: Arc::new(AtomicI64::new(call)) }
+    }
+
+    /// No call fails before it is said which one.
+    pub fn later(fault: Fault) -> Self {
+        Self::at(i64::MAX, fault)
+    }
+
+    /// The n-th call from now on fails, counted from 1.
+    pub fn fail_at(&self, call: i64) {
+        self.left.store(call, Ordering::Relaxed);
     }
 
     /// The next call fails.
@@ -61,8 +75,13 @@ impl Plan {
 
 impl Line {
     /// A line to the hub.
-    pub fn new(router: Router, plan: Plan) -> Self {
-        Self { router, key: Arc::default(), plan }
+    pub fn new(router: Router, plan: Plan, own_key: bool) -> Self {
+        Self { router: Arc::new(Mutex::new(router)), key: Arc::default(), own_key, plan }
+    }
+
+    /// From now on another hub is at the other end.
+    pub fn lead_to(&self, router: Router) {
+        *self.router.lock().unwrap() = router;
     }
 
     async fn exchange(&self, request: Request) -> Result<Response, NoAnswer> {
@@ -86,11 +105,12 @@ impl Line {
         if request.gzip {
             call = call.header(CONTENT_ENCODING, "gzip");
         }
-        if let Some((device_id, _)) = &request.device {
-            let key = self.key.lock().unwrap().clone();
+        if let Some((device_id, key)) = &request.device {
+            let key = if self.own_key { key.expose_secret().to_owned() } else { self.key.lock().unwrap().clone() };
             call = call.header(DEVICE_ID_HEADER, device_id).header(AUTHORIZATION, format!("Bearer {key}"));
         }
-        let answer = self.router.clone().oneshot(call.body(Body::from(request.body.clone())).unwrap()).await.unwrap();
+        let router = self.router.lock().unwrap().clone();
+        let answer = router.oneshot(call.body(Body::from(request.body.clone())).unwrap()).await.unwrap();
         let (status, accepts_gzip) = (answer.status().as_u16(), answer.headers().contains_key(ACCEPT_ENCODING));
         let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap().to_vec();
         if let Ok(registered) = serde_json::from_slice::<RegisterResponse>(&body) {

@@ -6,9 +6,11 @@ mod between;
 mod compare;
 mod counters;
 mod fetching;
+mod giving_back;
 mod line;
 mod pos;
 mod register;
+mod rekeying;
 mod schema;
 mod shop;
 

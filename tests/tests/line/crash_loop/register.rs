@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use axum::Router;
 use rusqlite::OptionalExtension;
 use tillsync_agent::agent::{Agent, AgentError};
 use tillsync_agent::claim::Claim;
 use tillsync_agent::credentials::{Credentials, Key};
 use tillsync_agent::faults::Faults;
+use tillsync_agent::rekey::Rekeyed;
 use tillsync_agent::remote::{RegisterReply, Remote};
 use tillsync_agent::state::State;
-use tillsync_core::config::{Capture, Config, Table};
+use tillsync_core::config::{self, Capture, Config, Table};
 use tillsync_core::sync::{Applied, Pulled, Pushed};
 use tillsync_core::wire::hub::RegisterRequest;
 
@@ -44,9 +46,10 @@ impl Register {
         let mut register = Self { config, line, agent: None, faults: Faults::default() };
         let agent = register.open();
         agent.claim(Claim::Own).unwrap();
-        let RegisterReply::Registered { device_id, .. } = agent.remote.register(&registration(name)).await else {
+        let RegisterReply::Registered { device_id, key, .. } = agent.remote.register(&registration(name)).await else {
             panic!("the hub is open to everybody");
         };
+        agent.remote.credentials().write(&device_id, &key).unwrap();
         agent.enrolled(&device_id).unwrap();
         agent.set_up().unwrap();
         register.agent = Some(agent);
@@ -55,8 +58,13 @@ impl Register {
 
     fn open(&self) -> Agent {
         let state = State::open(&self.config.state_dir).unwrap();
-        // The line knows the key; the agent only has to have one.
-        let remote = Remote::new(Box::new(self.line.clone()), Credentials::given(Key::from("key".to_owned())));
+        let credentials = if self.line.own_key {
+            Credentials::new(config::Credentials::File, &self.config.state_dir)
+        } else {
+            // The line knows the key; the agent only has to have one.
+            Credentials::given(Key::from("key".to_owned()))
+        };
+        let remote = Remote::new(Box::new(self.line.clone()), credentials);
         let agent = Agent::new(self.config.clone(), state, remote);
         agent.never_wait();
         agent
@@ -112,6 +120,20 @@ impl Register {
             let _ = std::fs::remove_file(self.config.store.with_extension(log));
         }
         std::fs::copy(backup, &self.config.store).unwrap();
+    }
+
+    /// The agent replaces its key; whatever happens meanwhile, it goes on.
+    pub async fn rekey(&mut self) {
+        match self.agent().rekey().await {
+            Ok(Rekeyed::Done { .. } | Rekeyed::Trouble(_)) => {}
+            Err(AgentError::Ended(_)) => self.reopen(),
+            other => panic!("{}: {other:?}", self.config.name),
+        }
+    }
+
+    /// From now on another hub is at the other end of the line.
+    pub fn talk_to(&self, hub: Router) {
+        self.line.lead_to(hub);
     }
 
     /// The store.

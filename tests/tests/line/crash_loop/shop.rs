@@ -45,6 +45,7 @@ pub struct Shop {
     pub b: Register,
     /// The hub, and its service for devices that are no registers.
     hub: Hub,
+    hub_file: PathBuf,
     pub service: Router,
     plan: Plan,
 }
@@ -93,13 +94,53 @@ impl Shop {
 
     /// The same, with settings of tables.
     pub async fn with_tables(journal: Journal, [on_a, on_b]: [&str; 2], tables: &Tables, plan: Plan) -> Self {
+        Self::with_lines(journal, [on_a, on_b], tables, plan, false).await
+    }
+
+    /// Two empty stores whose agents have their keys themselves.
+    pub async fn with_keys(journal: Journal, plan: Plan) -> Self {
+        Self::with_lines(journal, ["", ""], &Tables::new(), plan, true).await
+    }
+
+    async fn with_lines(journal: Journal, [on_a, on_b]: [&str; 2], tables: &Tables, plan: Plan, own_key: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let hub = Hub::open(folder.path().join("hub.db")).await.unwrap();
-        let service = router(hub.clone(), Options { open_registration: true, ..Options::default() });
-        let line = || Line::new(service.clone(), plan.clone());
+        let hub_file = folder.path().join("hub.db");
+        let hub = Hub::open(&hub_file).await.unwrap();
+        let service = serve(&hub);
+        let line = || Line::new(service.clone(), plan.clone(), own_key);
         let a = Register::set_up(folder.path(), "a", journal, on_a, tables.clone(), line()).await;
         let b = Register::set_up(folder.path(), "b", journal, on_b, tables.clone(), line()).await;
-        Self { folder, a, b, hub, service, plan }
+        Self { folder, a, b, hub, hub_file, service, plan }
+    }
+
+    /// Trouble from now on, counted from here; calls fail as the plan of this shop says.
+    pub fn trouble(&mut self, trouble: Trouble) {
+        match trouble {
+            Trouble::None => {}
+            Trouble::EndOfA { step } => self.a.end_at(step),
+            Trouble::EndOfB { step } => self.b.end_at(step),
+            Trouble::Call { call, .. } => self.plan.fail_at(call),
+        }
+    }
+
+    /// The hub as it is now.
+    pub fn back_up_hub(&self) -> PathBuf {
+        let copy = self.folder.path().join("hub-backup.db");
+        let conn = rusqlite::Connection::open(&self.hub_file).unwrap();
+        conn.execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+        copy
+    }
+
+    /// The hub goes on from a backup.
+    pub async fn put_hub_back(&mut self, backup: PathBuf) {
+        // As the administrator does it: before the hub starts.
+        Hub::open(&backup).await.unwrap().database().begin_epoch().await.unwrap();
+        self.hub = Hub::open(&backup).await.unwrap();
+        self.hub_file = backup;
+        self.service = serve(&self.hub);
+        for register in [&self.a, &self.b] {
+            register.talk_to(self.service.clone());
+        }
     }
 
     async fn live(&mut self) {
@@ -132,13 +173,17 @@ impl Shop {
 
     /// Compares both stores with the hub.
     pub fn end(&self) -> End {
-        compare::end(&self.hub(), &self.a, &self.b)
+        compare::end(&self.hub_file, &self.a, &self.b)
     }
 
     /// The hub's database.
     pub fn hub(&self) -> PathBuf {
-        self.folder.path().join("hub.db")
+        self.hub_file.clone()
     }
+}
+
+fn serve(hub: &Hub) -> Router {
+    router(hub.clone(), Options { open_registration: true, ..Options::default() })
 }
 
 /// Push and pull leave their thread for SQLite, so there must be others.

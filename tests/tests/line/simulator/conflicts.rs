@@ -36,6 +36,8 @@ pub struct Noted {
     pub client: Row,
     pub updated_fields: Option<Vec<String>>,
     pub base_version: Option<i64>,
+    /// Columns as the client saw them before its change.
+    pub before: Row,
     pub server: Option<Row>,
     pub server_device: Option<String>,
     pub disputes: Vec<Dispute>,
@@ -110,6 +112,7 @@ impl Noted {
             operation: self.operation,
             client: Some(&self.client).filter(|_| self.operation != Operation::Delete),
             server: self.server.as_ref(),
+            base: Some(&self.before),
             updated_fields: self.updated_fields.as_deref(),
             disputes: &self.disputes,
         }
@@ -120,7 +123,7 @@ impl Hub {
     /// Notes a conflict; gives its number.
     pub fn note(&mut self, device: usize, change: &Outgoing, head: &Head, disputes: Vec<Dispute>, standing: Standing) -> i64 {
         let id = self.conflicts.len() as i64 + 1;
-        let Outgoing { event, key, operation, row, updated_fields, base_version, .. } = change.clone();
+        let Outgoing { event, key, operation, row, updated_fields, base_version, before, .. } = change.clone();
         self.conflicts.push(Noted {
             id,
             device,
@@ -130,6 +133,7 @@ impl Hub {
             client: row,
             updated_fields,
             base_version,
+            before,
             server: head.row.clone(),
             server_device: head.since.last().map(|entry| entry.writer.device.clone()),
             disputes,

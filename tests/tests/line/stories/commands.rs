@@ -102,6 +102,38 @@ fn a_row_that_the_store_refuses_is_told_and_comes_when_it_can() {
 }
 
 #[test]
+fn a_row_that_the_store_refuses_is_kept_out_when_a_person_says_so_until_it_changes() {
+    let shop = Shop::open();
+    let (a, b) = shop.pair("CREATE TABLE bills(id INTEGER PRIMARY KEY, number TEXT UNIQUE)", "");
+    pos(&b.store).execute_batch("INSERT INTO bills VALUES (200, 'R-1')").unwrap();
+    pos(&a.store).execute_batch("INSERT INTO bills VALUES (100, 'R-1')").unwrap();
+    a.sync();
+    b.tillsync(&["sync"]).said(3, &["1 waiting for a person"]);
+    let listed: Vec<Value> = serde_json::from_str(&b.tillsync(&["outbox", "--parked", "--json"]).good().out).unwrap();
+    let id = listed[0]["id"].as_str().unwrap().to_owned();
+    b.tillsync(&["outbox", "--parked"]).said(0, &[&id, "incoming"]);
+    b.tillsync(&["outbox", "retry", &id]).said(0, &["tried again"]);
+    b.tillsync(&["sync"]).said(3, &["1 waiting for a person"]);
+    b.tillsync(&["outbox", "discard", &id]).said(0, &["stays out", "discarded"]);
+    b.tillsync(&["outbox", "discard", &id]).said(1, &["no row"]);
+    assert_eq!(b.sync().out.trim(), "Up to date");
+    assert_eq!(b.status()["parked"], 0);
+    // Not even when everything is compared does it come back, …
+    b.tillsync(&["verify", "--against-server", "--repair"]).said(0, &["hold the same"]);
+    assert_eq!(b.sync().out.trim(), "Up to date");
+    assert_eq!(rows(&pos(&b.store), "bills").len(), 1);
+    // … but when somebody has changed it.
+    pos(&a.store).execute_batch("UPDATE bills SET number = 'R-9' WHERE id = 100").unwrap();
+    a.tillsync(&["outbox", "retry", "nonsense"]).said(2, &["such as 12 or i345"]);
+    a.tillsync(&["sync"]);
+    b.sync();
+    a.sync();
+    same(&a.store, &b.store);
+    assert_eq!(rows(&pos(&b.store), "bills").len(), 2);
+    b.tillsync(&["verify", "--against-server"]).said(0, &["hold the same"]);
+}
+
+#[test]
 fn a_pause_keeps_capturing_and_ends() {
     let shop = Shop::open();
     let mut register = shop.register("a", SCHEMA);

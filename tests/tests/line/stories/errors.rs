@@ -341,6 +341,9 @@ fn hazard_11_a_wrong_key_keeps_the_queue_until_the_register_is_enrolled_again() 
     assert_eq!((&status["state"], &status["pending"]), (&"error".into(), &1.into()), "{status:#}");
     assert_eq!(status["problems"][0]["code"], "key_refused");
     assert!(status["problems"][0]["action"].as_str().unwrap().contains("tillsync init"), "{status:#}");
+    register
+        .init_with(&shop.hub.url, &[])
+        .said(1, &["does not know this register's key", "run `tillsync init` with --enroll-token"]);
     register.init_with(&shop.hub.url, &["--enroll-token", &token()]).good();
     register.sync();
     all_arrived(&shop, 2);
@@ -489,6 +492,26 @@ fn init_again_never_registers_again() {
     assert_eq!(shop.hub.number("SELECT count(*) FROM devices"), 1);
     sell(&register, 1);
     register.sync();
+}
+
+#[test]
+fn a_hub_that_was_emptied_gets_everything_again_once_the_register_has_enrolled_anew() {
+    let mut shop = Shop::open();
+    let register = register_with_a_sale_waiting(&shop, &shop.hub.url);
+    register.sync();
+    shop.hub.kill();
+    for end in ["", "-wal", "-shm", "-head"] {
+        let _ = fs::remove_file(format!("{}{end}", shop.hub.database.display()));
+    }
+    shop.hub.start_again();
+    register.tillsync(&["sync"]).said(4, &["refuses this register"]);
+    register.init_with(&shop.hub.url, &[]).said(0, &["does not know this register's key", "enrolled at"]);
+    register.sync();
+    all_arrived(&shop, 2);
+    register.init(&shop.hub.url).said(0, &["enrolled before"]);
+    // One that does not answer may know the register.
+    shop.hub.kill();
+    register.init(&shop.hub.url).said(0, &["enrolled before"]);
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn a_hub_that_is_put_back_to_before_the_key_was_replaced_still_knows_the_registe
 #[test]
 fn a_running_register_replaces_its_key_before_it_expires() {
     let mut shop = Shop::open();
-    shop.hub.start_again_with(&["--key-lifetime", "6s", "--key-grace", "1s"]);
+    shop.hub.start_again_with(&["--key-lifetime", "6s", "--key-grace", "30s"]);
     let (mut a, b) = shop.pair(SCHEMA, "");
     let before = key(&a);
     a.configure("interval_ms", "500");

@@ -396,6 +396,12 @@ impl Push<'_> {
         result: Option<&Row>,
     ) -> rusqlite::Result<Option<Conflict>> {
         let Judged { head, base, incoming, .. } = *judged;
+        // What the register saw is closer to its change than what it had from the hub.
+        let mut seen = base.cloned().unwrap_or_default();
+        for (name, value) in incoming.before.iter() {
+            seen.set(name, value.clone());
+        }
+        let base = (!seen.is_empty()).then_some(&seen);
         let id = conflicts::add(
             self.tx,
             &NewConflict {

@@ -89,11 +89,13 @@ fn resolved(conflict: Conflict, row: Option<&Row>) -> rusqlite::Result<Resolved>
 fn decide(conflict: &Conflict, head: Option<&Row>, wish: &Resolve) -> Result<Option<Row>, String> {
     let client = parse(conflict.client_value.as_deref())?;
     let server = parse(conflict.server_value.as_deref())?;
+    let base = parse(conflict.base_value.as_deref())?;
     let contested = Contested {
         pending: conflict.is_pending(),
         operation: conflict.operation,
         client: client.as_ref(),
         server: server.as_ref(),
+        base: base.as_ref(),
         updated_fields: conflict.updated_fields.as_deref(),
         disputes: &conflict.rules,
     };
