@@ -98,11 +98,18 @@ fn write(runs: u64, from: u64, failed: &[String], took_s: u64) -> Result<()> {
          while, lost, late and doubled requests, lost answers, partitions, a hub that goes away, and agents that end between any \
          two steps. Every other shop has policies of its own for tables and columns (`latest`, `server`, `client`, `manager`, \
          `manual`, `sum`, `json`, `fill`) and managers; persons decide conflicts and take decisions back, two at once or too \
-         late; wall clocks are off by up to years and are set; stores are restored from backups.\n\nEvery seed is one shop. At \
-         its end persons have decided what waited, and: all stores and the hub are equal; every value that anybody wrote is \
-         there, was replaced by somebody who had seen it, or is in the conflict log; what counts is the sum of all differences; \
-         nothing is doubled; every change counts as written when it was. A store is restored at most once, after its first full \
-         sync, and the agent looks at it before the POS has written as much again as was lost.\n\n| seeds | first seed | failed | seconds |\n|---|---|---|---|\n| {runs} | {from} | {} | {took_s} |\n",
+         late; wall clocks are off by up to years and are set; stores are restored from backups.\n\nIn two shops of three every \
+         register counts the keys of its sales and of their lines for itself, with and without AUTOINCREMENT, and lines refer to \
+         sales; on the wire rows have ids. Disks are copied to other machines, whose registers go on selling, ask the hub for an \
+         identity of their own, and may go back to a backup of the original. In every other shop the POS program is upgraded, on \
+         each register at another time and on some never: columns come, with and without a default, and go, tables come and go, and a \
+         rebuilt table has lost its triggers.\n\nEvery seed is one shop. At its end persons have decided what waited, and: all \
+         stores and the hub are equal, as far as a store has the tables and columns; every value that anybody wrote is there, was \
+         replaced by somebody who had seen it, or is in the conflict log; what counts is the sum of all differences; nothing is \
+         doubled; every row has one id for life, and refers to what it was made for; every change counts as written when it was.\n\n\
+         What is left out: a store is restored at most once, after its first full sync, and the agent looks at it before the POS \
+         has written as much again as was lost. A disk is copied when the agent has captured all that the POS wrote, and its first \
+         full sync is over. A column or table that goes does not come again. No column is renamed.\n\n| seeds | first seed | failed | seconds |\n|---|---|---|---|\n| {runs} | {from} | {} | {took_s} |\n",
         failed.len()
     );
     if !failed.is_empty() {

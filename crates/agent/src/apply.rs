@@ -193,7 +193,11 @@ impl Agent {
             let Some(last) = waiting.last() else { break };
             after = Some(inbox::Entry { data: None, ..last.clone() });
             let changes = waiting.into_iter().map(from_inbox).collect();
-            let Sorted { arriving, .. } = self.sort_arrivals(store, changes)?;
+            let Sorted { arriving, unknown, .. } = self.sort_arrivals(store, changes)?;
+            for change in unknown {
+                // Should its table come back, it is fetched again.
+                inbox::release(self.state().conn(), &change.entity, &change.key, change.id)?;
+            }
             if arriving.is_empty() {
                 continue;
             }

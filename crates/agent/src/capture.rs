@@ -277,9 +277,10 @@ impl Agent {
             return Err(AgentError::Problem(Problem::key_changed(&table.name, kind.as_str())));
         }
         let found = install::check(&conn, &mut read, self.config.capture).map_err(wrap)?;
-        if found.is_none_or(|found| found.journal || !found.tables.is_empty()) {
+        if found.as_ref().is_none_or(|found| found.journal || !found.tables.is_empty()) {
             self.scan_later()?;
         }
+        self.forget_tables(&found.unwrap_or_default().new)?;
         let installed = install::install(&mut conn, &mut read, self.config.capture).map_err(wrap)?;
         // A store that was set up before any table had keys of its own.
         let (incarnation, namespace) = (store_marks::INCARNATION, store_marks::NAMESPACE);
@@ -307,6 +308,21 @@ impl Agent {
             marks::set(state.conn(), marks::SCAN_DUE, true)?;
         }
         Ok(())
+    }
+
+    /// What is known of tables that the store has never been set up for is about another past: it went back to a backup from before they came.
+    /// Here they are as new as on their first day. Noted before the store is set up for them.
+    fn forget_tables(&self, new: &[String]) -> Result<(), AgentError> {
+        if new.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.state();
+        let tx = state.write()?;
+        for table in new {
+            shadow::forget_entity(&tx, table)?;
+            upload::remove(&tx, table)?;
+        }
+        Ok(tx.commit()?)
     }
 
     /// From now on this is the schema. Gives back whether more comes through than before: then rows that were passed over are fetched

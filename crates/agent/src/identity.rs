@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::agent::StoreSide;
 use crate::state::ids::Named;
 
-use crate::state::{ids, outbox, shadow};
+use crate::state::{ids, inbox, outbox, shadow};
 use crate::store::ids as store_ids;
 use crate::store::ids::Namespaces;
 use crate::store::rows;
@@ -176,7 +176,7 @@ impl<'a> Identity<'a> {
     }
 
     /// The same row gets the same id again, also when the state was lost. An id that belongs to a row which had this key before is passed
-    /// over: after a restore keys are used again.
+    /// over, also when that is deleted or waits in the inbox: keys are used again, after a restore and where rows at the end were deleted.
     fn new_id(&self, table: &Table, entity: i64, key: &[Value], local: &str) -> Result<Uuid> {
         let namespace = self.namespaces.of(table, key);
         let mut generation = 0;
@@ -193,8 +193,9 @@ impl<'a> Identity<'a> {
         let text = id.to_string();
         Ok(store_ids::local_of(self.conn, table.number, id)?.is_some()
             || ids::local_of(self.state(), entity, id)?.is_some()
-            || matches!(shadow::get(self.state(), entity, &text)?, Some(Kept::Row(_)))
-            || outbox::has_unsent_row(self.state(), &table.name, &text)?)
+            || shadow::get(self.state(), entity, &text)?.is_some()
+            || inbox::version(self.state(), &table.name, &text)?.is_some()
+            || outbox::has_unsent(self.state(), &table.name, &text)?)
     }
 
     /// The local key of the row with this id, if it has one.

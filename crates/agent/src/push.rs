@@ -69,7 +69,8 @@ impl Agent {
         }
         let batch = match tokio::task::block_in_place(|| self.next_batch(changes_max))? {
             Next::Batch(batch, outgoing, sent_at_ms) => (batch, outgoing, sent_at_ms),
-            Next::Nothing if more => return Ok(Pushed::Done { more, took_ms: 0 }),
+            // With the first full sync over new columns may be looked at.
+            Next::Nothing if more || self.must_refill()? => return Ok(Pushed::Done { more: true, took_ms: 0 }),
             Next::Nothing => return Ok(Pushed::Nothing),
         };
         self.send(&device_id, cursor, batch).await
@@ -155,7 +156,7 @@ impl Agent {
         let state = self.state();
         let mut blocked: HashSet<(String, String)> =
             outbox::stuck(state.conn(), STUCK_MAX)?.into_iter().map(|entry| (entry.entity, entry.key)).collect();
-        let refilling = refill::due(state.conn())?;
+        let refilling = refill::unasked(state.conn())?;
         let mut selected = Vec::new();
         let mut bytes = 0;
         let mut after = 0;
@@ -164,7 +165,7 @@ impl Agent {
             let Some(last) = entries.last() else { return Ok(selected) };
             after = last.id;
             for entry in entries {
-                if refilling.contains(&entry.entity) {
+                if refilling.contains(&entry.entity) && schema.table(&entry.entity).is_some() {
                     continue;
                 }
                 if !blocked.is_empty() && is_blocked(schema, &blocked, &entry) {

@@ -1,7 +1,7 @@
 //! Refill: columns came to a table, and registers that had them before have filled them. The rows are asked for again: what the server
 //! holds in the new columns comes into the store, and what the register holds there and the server does not is sent.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 
 use rusqlite::Transaction;
@@ -32,7 +32,9 @@ const ROWS_PER_PAGE: usize = 500;
 pub struct Refill {
     table: String,
     due: Due,
-    last: String,
+    keys: Vec<String>,
+    /// Those of them that come late.
+    late: BTreeSet<String>,
 }
 
 /// A page to be sent: empty when the server lacks nothing.
@@ -77,24 +79,45 @@ impl Agent {
         tokio::task::block_in_place(|| self.look_at_page(&table, due, &keys, &theirs)).map(|page| Ok(Some(page)))
     }
 
+    /// Whether the server is yet to be asked about a table, and may be.
+    pub(crate) fn must_refill(&self) -> Result<bool, AgentError> {
+        let store = self.store();
+        let state = self.state();
+        let unasked = refill::unasked(state.conn())?;
+        Ok(refill::due(state.conn())?.iter().any(|table| unasked.contains(table) && store.schema.table(table).is_some()))
+    }
+
     /// The next table that is due, and keys of its rows. Tables without rows left are done.
     fn next_refill(&self, rows_max: usize) -> Result<Option<(Table, Due, Vec<String>)>, AgentError> {
         let mut store = self.ready_store()?;
         let state = self.state();
+        let rows_max = rows_max.clamp(1, ROWS_PER_PAGE);
         for name in refill::due(state.conn())? {
             let (Some(due), Some(table)) = (refill::get(state.conn(), &name)?, store.schema.table(&name).cloned()) else {
                 continue;
             };
             let number = store.entity(&name).number;
-            let keys = shadow::keys_after(state.conn(), number, due.after.as_deref(), rows_max.clamp(1, ROWS_PER_PAGE))?;
+            let keys = if due.is_through {
+                let mut keys = Vec::new();
+                for key in &due.late {
+                    if keys.len() < rows_max && !outbox::has_unsent(state.conn(), &name, key)? {
+                        keys.push(key.clone());
+                    }
+                }
+                keys
+            } else {
+                shadow::keys_after(state.conn(), number, due.after.as_deref(), rows_max)?
+            };
             if !keys.is_empty() {
                 return Ok(Some((table, due, keys)));
             }
-            refill::finish(state.conn(), &name, &due)?;
+            let is_done = refill::finish(state.conn(), &name, &due)?;
             if let Some(entity) = store.entities.get_mut(&name) {
                 entity.columns.added = refill::added(state.conn(), &name)?;
             }
-            tracing::info!(table = name, columns = ?due.added.iter().map(|added| &added.name).collect::<Vec<_>>(), "new columns are filled");
+            if is_done {
+                tracing::info!(table = name, columns = ?due.added.iter().map(|added| &added.name).collect::<Vec<_>>(), "new columns are filled");
+            }
         }
         Ok(None)
     }
@@ -105,19 +128,31 @@ impl Agent {
         let conn = open::reader(&self.config.store)?;
         let mut state = self.state();
         let tx = state.write()?;
-        let mut outgoing = Vec::new();
+        let (mut outgoing, mut late) = (Vec::new(), BTreeSet::new());
         for key in keys {
             let read = read_wired(&conn, &tx, &store, table, key).map_err(|error| self.store_error(error))?;
-            let (Some(here), Some(theirs)) = (read, theirs.get(key)) else { continue };
-            outgoing.extend(self.look_at_row(&tx, &store, table, &due.added, key, &here, theirs)?);
+            match (read, theirs.get(key)) {
+                (Some(here), Some(theirs)) if outbox::has_unsent(&tx, &table.name, key)? => {
+                    let verdicts = judge(table, &due.added, &here, &theirs.row);
+                    // Where it gives a new column another value than the server has, it was made without knowing that one, and is judged as such.
+                    see_added(&tx, &store, table, key, &here, (!verdicts.send.is_empty()).then_some(0))?;
+                    if verdicts.fill {
+                        late.insert(key.clone());
+                    }
+                }
+                (Some(here), Some(theirs)) => {
+                    outgoing.extend(self.look_at_row(&tx, &store, table, &due.added, key, &here, theirs)?);
+                }
+                (Some(here), None) => see_added(&tx, &store, table, key, &here, None)?,
+                (None, _) => {}
+            }
         }
-        let last = keys.last().cloned().unwrap_or_default();
         if outgoing.is_empty() {
-            refill::advance(&tx, &table.name, &due, &last)?;
+            refill::advance(&tx, &table.name, &due, keys, &late)?;
         }
         tx.commit()?;
         self.inbox_due.store(true, Ordering::Relaxed);
-        Ok((Refill { table: table.name.clone(), due, last }, outgoing))
+        Ok((Refill { table: table.name.clone(), due, keys: keys.to_vec(), late }, outgoing))
     }
 
     #[expect(clippy::too_many_arguments, reason = "both sides of one row, and where it belongs")]
@@ -134,14 +169,6 @@ impl Agent {
         let entity = store.entity(&table.name);
         let Some(Kept::Row(known)) = shadow::get(tx, entity.number, key)? else { return Ok(None) };
         let verdicts = judge(table, added, here, &theirs.row);
-        if outbox::has_unsent(tx, &table.name, key)? {
-            // What the POS made of the row is on its way, and the answer brings what it lacks. Where it gives a new column another value than the
-            // server has, it was made without knowing that one, and is judged as such.
-            if !verdicts.send.is_empty() {
-                shadow::put(tx, entity.number, key, &Kept::Row(tillsync_core::diff::Shadow { version: 0, ..known }))?;
-            }
-            return Ok(None);
-        }
         let is_due = verdicts.fill || !verdicts.send.is_empty();
         let version = if is_due { known.version.min(theirs.version - 1) } else { known.version };
         let is_seen = kept::capture(Some(&Kept::Row(known.clone())), Some(here), &entity.columns).is_none_or(|found| {
@@ -188,10 +215,30 @@ impl Refill {
         now: i64,
     ) -> Result<(), AgentError> {
         if record_rows(tx, store, outgoing, answers, now)? {
-            refill::advance(tx, &self.table, &self.due, &self.last)?;
+            refill::advance(tx, &self.table, &self.due, &self.keys, &self.late)?;
         }
         Ok(())
     }
+}
+
+/// Where nothing in a row has changed but that columns came, it was seen with them from now on.
+fn see_added(
+    tx: &Transaction<'_>,
+    store: &StoreSide,
+    table: &Table,
+    key: &str,
+    here: &Row,
+    version: Option<i64>,
+) -> Result<(), AgentError> {
+    let entity = store.entity(&table.name);
+    let Some(kept @ Kept::Row(_)) = shadow::get(tx, entity.number, key)? else { return Ok(()) };
+    let version = version.unwrap_or(kept.version());
+    let is_as_before = kept::capture(Some(&kept), Some(here), &entity.columns).is_none();
+    let seen = match kept {
+        Kept::Row(known) if !is_as_before => Kept::Row(tillsync_core::diff::Shadow { version, ..known }),
+        _ => Kept::received(Some(here), version, &entity.columns),
+    };
+    Ok(shadow::put(tx, entity.number, key, &seen)?)
 }
 
 /// The server's row goes the way of every pulled one, under the rules for what the POS does meanwhile.

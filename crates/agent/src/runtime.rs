@@ -240,7 +240,9 @@ impl Runtime {
         self.in_flight -= 1;
         if let Some(error) = done.error {
             self.note_error(error)?;
-        } else if matches!(done.event, Event::Captured(Captured::Done { .. } | Captured::Later)) && self.failure.take().is_some() {
+        } else if matches!(done.event, Event::Captured(Captured::Done { .. } | Captured::Later { .. }))
+            && self.failure.take().is_some()
+        {
             marks::clear(self.agent.state().conn(), marks::STORE_TROUBLE)?;
         }
         let trouble = match &done.event {
@@ -277,9 +279,10 @@ impl Runtime {
         Ok(())
     }
 
-    /// Rows that waited may be applicable; the capture lane tries them.
+    /// Rows that waited may be applicable, or the end of the first full sync was all that a scan waited for; the capture lane tries.
     fn inbox_is_due(&self) -> Result<bool, AgentError> {
-        Ok(self.agent.inbox_due.load(Ordering::Relaxed) && !inbox::is_empty(self.agent.state().conn())?)
+        let is_due = self.agent.inbox_due.load(Ordering::Relaxed);
+        Ok(is_due && (!inbox::is_empty(self.agent.state().conn())? || self.agent.must_scan()?))
     }
 
     fn note_error(&mut self, error: AgentError) -> Result<(), AgentError> {
@@ -428,7 +431,11 @@ fn look_at_store(agent: &Agent) -> Result<Event, AgentError> {
     };
     let scans = due || agent.config.capture == CaptureMode::Scan;
     if restoring && captured.added == 0 {
-        return Ok(Event::Captured(Captured::Later));
+        return Ok(Event::Captured(Captured::Later { added: 0 }));
+    }
+    if due && !restoring && !captured.more && !agent.has_uploaded()? {
+        // Rows that the first full sync has passed may have changed unseen, and a scan now would leave its tables out.
+        return Ok(Event::Captured(Captured::Later { added: captured.added }));
     }
     if !scans || restoring || captured.more {
         return Ok(Event::Captured(Captured::Done { added: captured.added, more: captured.more }));

@@ -51,17 +51,20 @@ impl Agent {
         let mut tables = self.ready_store()?.schema.tables.clone();
         tables.retain(|table| table.direction.pushes());
         let mut scan = Scan::default();
-        for table in tables.iter().filter(|table| self.is_uploaded(&table.name)) {
+        let all = tables.len();
+        tables.retain(|table| self.is_uploaded(&table.name));
+        for table in &tables {
             self.scan_rows(table, rest_per_work, &mut scan)?;
         }
-        tables.retain(|table| self.is_uploaded(&table.name));
         for (table, vanished) in self.believable(&tables, accept_deletes, &mut scan)?.into_iter().rev() {
             if vanished > 0 {
                 self.record_vanished(table, &mut scan)?;
             }
         }
         let state = self.state();
-        marks::clear(state.conn(), marks::SCAN_DUE)?;
+        if tables.len() == all {
+            marks::clear(state.conn(), marks::SCAN_DUE)?;
+        }
         marks::set(state.conn(), marks::VANISHED, scan.vanished as i64)?;
         if scan.vanished == 0 {
             marks::clear(state.conn(), marks::STORE_ANEW)?;
@@ -69,6 +72,17 @@ impl Agent {
         drop(state);
         tracing::info!(rows = scan.rows, added = scan.added, vanished = scan.vanished, "scanned");
         Ok(scan)
+    }
+
+    /// Whether every row is to be compared, and may be.
+    pub(crate) fn must_scan(&self) -> Result<bool, AgentError> {
+        Ok(marks::get(self.state().conn(), marks::SCAN_DUE)?.unwrap_or(false) && self.has_uploaded()?)
+    }
+
+    /// Whether the first full sync of every table is over.
+    pub(crate) fn has_uploaded(&self) -> Result<bool, AgentError> {
+        let tables = self.store().schema.tables.clone();
+        Ok(tables.iter().filter(|table| table.direction.pushes()).all(|table| self.is_uploaded(&table.name)))
     }
 
     pub(crate) fn is_uploaded(&self, table: &str) -> bool {

@@ -58,8 +58,13 @@ fn before_added(row: &Row, added: &[Added]) -> Row {
 /// Compares where columns came that the row may have been seen without. That they came is no change.
 pub fn difference_beside(shadow: Option<&Shadow>, now: Option<&Row>, columns: &[String], added: &[Added]) -> Option<Difference> {
     let plainly = difference(shadow, now, columns)?;
-    let Some(row) = now.filter(|_| !added.is_empty() && shadow.is_some()) else { return Some(plainly) };
-    let mut older = difference(shadow, Some(&before_added(row, added)), columns)?;
+    let (Some(seen), Some(row)) = (shadow, now) else { return Some(plainly) };
+    // A column in which the row was seen with something has come for it already: nothing in it now is a change.
+    let added: Vec<Added> = added.iter().filter(|column| !is_seen(seen, &column.name, columns)).cloned().collect();
+    if added.is_empty() {
+        return Some(plainly);
+    }
+    let mut older = difference(shadow, Some(&before_added(row, &added)), columns)?;
     let new_name = |name: &mut String| {
         if let Some(column) = added.iter().find(|added| added.was.as_deref() == Some(name)) {
             name.clone_from(&column.name);
@@ -69,6 +74,11 @@ pub fn difference_beside(shadow: Option<&Shadow>, now: Option<&Row>, columns: &[
     // The row was seen with its new columns or without them; what it was seen as explains more of it.
     let claims = |difference: &Difference| difference.updated_fields.as_ref().map_or(usize::MAX, Vec::len);
     Some(if claims(&older) < claims(&plainly) { older } else { plainly })
+}
+
+fn is_seen(shadow: &Shadow, name: &str, columns: &[String]) -> bool {
+    let place = columns.iter().position(|column| column == name);
+    place.and_then(|place| shadow.columns.get(place)).is_some_and(|print| *print != 0)
 }
 
 /// A difference worth sending.
@@ -184,6 +194,21 @@ mod tests {
         assert_eq!(difference(Some(&old), Some(&now), &columns), None);
         now.set("size", Value::Integer(5));
         assert_eq!(difference(Some(&old), Some(&now), &columns).unwrap().updated_fields, Some(vec!["size".to_owned()]));
+    }
+
+    #[test]
+    fn a_new_column_that_was_filled_and_is_emptied_is_a_change() {
+        let columns = ["id", "name", "price", "size"].map(str::to_owned);
+        let added = [Added { name: "size".to_owned(), default: Value::Null, was: None }];
+        let with = |size: Value| {
+            let mut row = row("tea", 3);
+            row.push("size", size);
+            row
+        };
+        let filled = with(Value::Integer(5));
+        let seen = Shadow { columns: column_prints(&filled, &columns), ..shadow(&filled, false) };
+        let fields = difference_beside(Some(&seen), Some(&with(Value::Null)), &columns, &added).unwrap().updated_fields;
+        assert_eq!(fields, Some(vec!["size".to_owned()]));
     }
 
     #[test]

@@ -64,8 +64,23 @@ pub struct Head {
     pub by_same_device: bool,
     /// The whole row; `None` when it is deleted.
     pub row: Option<Row>,
+    /// The row as it was before it was deleted, as far as that is known.
+    pub deleted: Option<Row>,
     /// The changes since the client's base, oldest first, the head itself last. Only needed for concurrent changes.
     pub since: Vec<Entry>,
+}
+
+impl Head {
+    /// The row as it is made anew after its delete, if it was deleted. Whoever makes it may lack columns that it had, and says nothing of them;
+    /// whoever still holds the deleted one is to hear that its values there are over.
+    pub fn make_anew(&self, mut row: Row) -> Row {
+        for (name, _) in self.deleted.iter().flat_map(Row::iter) {
+            if row.get(name).is_none() {
+                row.push(name, Value::Null);
+            }
+        }
+        row
+    }
 }
 
 /// One pushed change.
@@ -186,7 +201,10 @@ pub fn decide(head: Option<&Head>, base: Option<&Row>, incoming: &Incoming, merg
         (None, _) if concurrent && incoming.arbiter == Arbiter::Time && incoming.writer.at_ms <= head.at_ms => {
             Decision::Keep { disputes: all_of(&incoming.row, Rule::Latest, Kept::Server) }
         }
-        (None, _) => Decision::Apply { operation: Operation::Create, row: Some(incoming.row.clone()), at_ms, disputes: Vec::new() },
+        (None, _) => {
+            let row = Some(head.make_anew(incoming.row.clone()));
+            Decision::Apply { operation: Operation::Create, row, at_ms, disputes: Vec::new() }
+        }
         (Some(theirs), Operation::Delete) => {
             if concurrent && incoming.arbiter == Arbiter::Person {
                 return undecided("another register changed this row while it was deleted here");
@@ -320,7 +338,7 @@ impl Update<'_> {
     }
 
     fn conclude(&self, result: Row, at_ms: i64, disputes: Vec<Dispute>) -> Decision {
-        if result == *self.theirs {
+        if result.same_as(self.theirs) {
             // Nothing to log; but the client must be told of columns it does not have.
             return if disputes.is_empty() { Decision::Duplicate } else { Decision::Keep { disputes } };
         }

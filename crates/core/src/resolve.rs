@@ -38,9 +38,10 @@ pub fn resolve(
     let Contested { client, server, .. } = *contested;
     match resolution {
         Resolution::ClientWins if contested.operation == Operation::Delete => Ok(None),
-        Resolution::ClientWins => Ok(contested.over(head, client)),
+        // Nobody contradicts the client where the hub's row has no such column.
+        Resolution::ClientWins => Ok(contested.over(head, client).map(|row| contested.with_missing(&row, Value::clone))),
         // Nothing of the change was stored, so the hub's row is the one that is there.
-        Resolution::ServerWins if contested.pending => Ok(head.cloned()),
+        Resolution::ServerWins if contested.pending => Ok(head.map(|head| contested.without_client(head))),
         Resolution::ServerWins => Ok(contested.over(head, server)),
         Resolution::Merged => {
             let Some(row) = head.or(client).or(server) else {
@@ -50,7 +51,7 @@ pub fn resolve(
             if let Some((name, _)) = columns.iter().find(|(name, _)| !is_column(name)) {
                 return Err(format!("the row has no column {name}"));
             }
-            Ok(Some(with_columns(row, columns, |_| true)))
+            Ok(Some(with_columns(&contested.without_client(row), columns, |_| true)))
         }
     }
 }
@@ -77,6 +78,21 @@ impl Contested<'_> {
             Sum::Value(value) => Some(value),
             Sum::Overflow | Sum::NotNumbers => None,
         }
+    }
+
+    /// The row with nothing in columns that only the client's has: its store holds what it sent there, and is to hear that it does not count.
+    fn without_client(&self, row: &Row) -> Row {
+        self.with_missing(row, |_| Value::Null)
+    }
+
+    fn with_missing(&self, row: &Row, value: impl Fn(&Value) -> Value) -> Row {
+        let mut row = row.clone();
+        for (name, mine) in self.client.into_iter().flat_map(Row::iter).filter(|_| self.pending) {
+            if row.get(name).is_none() {
+                row.push(name, value(mine));
+            }
+        }
+        row
     }
 
     /// Whether the conflict is about a column: about those in dispute, else those that the client changed, else all that it sent.
@@ -159,6 +175,14 @@ mod tests {
             Ok(Some(row(r#"{"price":4,"stock":17}"#))),
             "it was counted, and is put back"
         );
+    }
+
+    fn columns_that_only_the_client_has_are_decided_too() {
+        let head = Some(r#"{"name":"oat"}"#);
+        check(true, head, Resolution::ClientWins, "{}", Ok(Some(r#"{"name":"mint","price":3}"#)));
+        check(true, head, Resolution::ServerWins, "{}", Ok(Some(r#"{"name":"oat","price":null}"#)));
+        check(true, head, Resolution::Merged, r#"{"name":"tea"}"#, Ok(Some(r#"{"name":"tea","price":null}"#)));
+        check(false, head, Resolution::ServerWins, "{}", Ok(Some(r#"{"name":"oat","price":4}"#)));
     }
 
     #[test]

@@ -59,6 +59,12 @@ impl Row {
         covered(self, other) && covered(other, self)
     }
 
+    /// Whether the other row holds the same value in every column that this one names; a missing column equals NULL. So it is with a row
+    /// that a POS brings whose schema has lost columns.
+    pub fn is_part_of(&self, other: &Self) -> bool {
+        self.iter().all(|(name, value)| other.get(name).map_or(value.is_null(), |theirs| theirs == value))
+    }
+
     /// The row as JSON text.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a row always encodes")

@@ -217,14 +217,6 @@ pub fn has_unsent_of(conn: &Connection, entity: &str) -> Result<bool> {
         .query_row([entity], |row| row.get(0))
 }
 
-/// Whether a row of this id waits to reach the server, and is not deleted.
-pub fn has_unsent_row(conn: &Connection, entity: &str, key: &str) -> Result<bool> {
-    conn.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM outbox WHERE entity = ?1 AND key = ?2 AND state <> 3 AND operation <> 'delete')",
-    )?
-    .query_row((entity, key), |row| row.get(0))
-}
-
 /// Moves a change.
 pub fn set_standing(conn: &Connection, id: i64, standing: Standing, reason: Option<&str>) -> Result<()> {
     conn.prepare_cached("UPDATE outbox SET state = ?2, reason = ?3 WHERE id = ?1")?.execute(params![

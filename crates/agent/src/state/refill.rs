@@ -1,6 +1,6 @@
 //! Tables to which columns came that other registers may have had before, and how far their rows have been asked for again.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use rusqlite::{Connection, Result};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,12 @@ pub struct Due {
     pub added: Vec<Added>,
     /// Rows up to this id are done.
     pub after: Option<String>,
+    /// All rows were asked for; what is left are those that come late.
+    #[serde(default)]
+    pub is_through: bool,
+    /// Rows that lack what the server has and had unsent changes: they are asked for once more when those are sent.
+    #[serde(default)]
+    pub late: BTreeSet<String>,
 }
 
 fn read(conn: &Connection) -> Result<BTreeMap<String, Due>> {
@@ -42,7 +48,7 @@ pub fn add(conn: &Connection, table: &str, mut added: Vec<Added>, present: &[Str
     before.retain(|earlier| present.contains(&earlier.name) && !added.iter().any(|column| column.name == earlier.name));
     added.extend(before);
     if !added.is_empty() {
-        all.insert(table.to_owned(), Due { added, after: None });
+        all.insert(table.to_owned(), Due { added, ..Due::default() });
     }
     write(conn, &all)
 }
@@ -53,14 +59,19 @@ pub fn added(conn: &Connection, table: &str) -> Result<Vec<Added>> {
 }
 
 /// The tables whose turn it is: those whose first full sync is over.
-pub fn due(conn: &Connection) -> Result<HashSet<String>> {
-    let mut due = HashSet::new();
+pub fn due(conn: &Connection) -> Result<Vec<String>> {
+    let mut due = Vec::new();
     for table in read(conn)?.into_keys() {
         if upload::is_finished(conn, &table)? {
-            due.insert(table);
+            due.push(table);
         }
     }
     Ok(due)
+}
+
+/// The tables of which the server is yet to be asked what it holds in columns that came.
+pub fn unasked(conn: &Connection) -> Result<HashSet<String>> {
+    Ok(read(conn)?.into_iter().filter(|(_, due)| !due.is_through).map(|(table, _)| table).collect())
 }
 
 /// What is due of a table.
@@ -68,24 +79,32 @@ pub fn get(conn: &Connection, table: &str) -> Result<Option<Due>> {
     Ok(read(conn)?.remove(table))
 }
 
-/// Rows up to this id are done, unless something else is due by now.
-pub fn advance(conn: &Connection, table: &str, before: &Due, after: &str) -> Result<()> {
+/// These rows are done but for those that come late, unless something else is due by now.
+pub fn advance(conn: &Connection, table: &str, before: &Due, keys: &[String], late: &BTreeSet<String>) -> Result<()> {
     let mut all = read(conn)?;
     if let Some(due) = all.get_mut(table).filter(|due| *due == before) {
-        due.after = Some(after.to_owned());
+        if due.is_through {
+            due.late.retain(|key| !keys.contains(key));
+        } else if let Some(last) = keys.last() {
+            due.after = Some(last.clone());
+        }
+        due.late.extend(late.iter().cloned());
         write(conn, &all)?;
     }
     Ok(())
 }
 
-/// The table is done, unless something else is due by now.
-pub fn finish(conn: &Connection, table: &str, before: &Due) -> Result<()> {
+/// No row of the table is left to ask for, now or at all, unless something else is due by now. Says whether it is done.
+pub fn finish(conn: &Connection, table: &str, before: &Due) -> Result<bool> {
     let mut all = read(conn)?;
-    if all.get(table) == Some(before) {
+    let Some(due) = all.get_mut(table).filter(|due| *due == before) else { return Ok(false) };
+    let is_done = due.late.is_empty();
+    due.is_through = true;
+    if is_done {
         all.remove(table);
-        write(conn, &all)?;
     }
-    Ok(())
+    write(conn, &all)?;
+    Ok(is_done)
 }
 
 #[cfg(test)]
@@ -106,10 +125,14 @@ mod tests {
         add(&conn, "t", vec![column("c", Some("b"))], &present(&["c", "new"])).unwrap();
         assert_eq!(added(&conn, "t").unwrap(), [column("c", Some("a")), column("new", None)]);
         let due = get(&conn, "t").unwrap().unwrap();
-        advance(&conn, "t", &due, "7").unwrap();
-        finish(&conn, "t", &due).unwrap();
-        assert!(get(&conn, "t").unwrap().is_some(), "it was about another state of things");
-        finish(&conn, "t", &Due { after: Some("7".to_owned()), ..due }).unwrap();
+        let (page, late) = (["7".to_owned()], BTreeSet::from(["6".to_owned()]));
+        advance(&conn, "t", &due, &page, &late).unwrap();
+        assert!(!finish(&conn, "t", &due).unwrap(), "it was about another state of things");
+        let due = Due { after: Some("7".to_owned()), late, ..due };
+        assert!(!finish(&conn, "t", &due).unwrap() && unasked(&conn).unwrap().is_empty());
+        let due = Due { is_through: true, ..due };
+        advance(&conn, "t", &due, &["6".to_owned()], &BTreeSet::new()).unwrap();
+        assert!(finish(&conn, "t", &Due { late: BTreeSet::new(), ..due }).unwrap());
         assert!(get(&conn, "t").unwrap().is_none());
     }
 }

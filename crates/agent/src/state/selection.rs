@@ -24,6 +24,9 @@ struct Selection {
     /// Empty in what was noted before columns were.
     #[serde(default)]
     columns: Vec<String>,
+    /// The table was not there when the schema was last read.
+    #[serde(default)]
+    is_gone: bool,
 }
 
 impl Selection {
@@ -37,6 +40,7 @@ impl Selection {
             fresh: table.fresh.clone(),
             links: table.links.clone(),
             columns: table.columns.clone(),
+            is_gone: false,
         }
     }
 
@@ -96,8 +100,9 @@ pub fn take_up(conn: &Connection, schema: &Schema) -> Result<bool> {
         let other_rows = before.filter != now.filter || before.direction != now.direction || before.entity != now.entity;
         if other_rows {
             outside::clear(conn)?;
-            fetch = true;
         }
+        // What was pulled of a table while it was not there was passed over.
+        fetch |= other_rows || before.is_gone;
         let added = before.columns_new_in(table);
         if !added.is_empty() || before.columns.iter().any(|column| !now.columns.contains(column)) {
             refill::add(conn, &table.name, added, &table.columns)?;
@@ -112,6 +117,7 @@ pub fn take_up(conn: &Connection, schema: &Schema) -> Result<bool> {
         }
     }
     // A table that is not there for a while is not forgotten.
+    known.values_mut().for_each(|table| table.is_gone = true);
     known.extend(schema.tables.iter().map(|table| (table.name.clone(), Selection::of(table))));
     marks::set(conn, marks::SELECTION, serde_json::to_string(&known).expect("a selection encodes"))?;
     Ok(fetch)

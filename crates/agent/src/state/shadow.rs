@@ -123,6 +123,15 @@ pub fn forget_after(conn: &Connection, cursor: i64) -> Result<usize> {
     conn.execute("DELETE FROM shadow WHERE version > ?1", [cursor])
 }
 
+/// Forgets an entity with everything that is known by its number.
+pub fn forget_entity(conn: &Connection, name: &str) -> Result<()> {
+    for table in ["shadow", "ids", "ids_over", "lost", "again"] {
+        conn.execute(&format!("DELETE FROM {table} WHERE entity = (SELECT number FROM entities WHERE name = ?1)"), [name])?;
+    }
+    conn.execute("DELETE FROM entities WHERE name = ?1", [name])?;
+    Ok(())
+}
+
 /// What the server wrote after a version is lost there: from now on it counts as of that version.
 pub fn go_back_to(conn: &Connection, version: i64) -> Result<usize> {
     conn.execute("UPDATE shadow SET version = ?1 WHERE version > ?1", [version])

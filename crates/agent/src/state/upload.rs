@@ -63,6 +63,12 @@ pub fn restart(conn: &Connection, entity: &str) -> Result<()> {
     Ok(())
 }
 
+/// Forgets a table.
+pub fn remove(conn: &Connection, entity: &str) -> Result<()> {
+    conn.execute("DELETE FROM upload WHERE entity = ?1", [entity])?;
+    Ok(())
+}
+
 /// Starts all over.
 pub fn reset(conn: &Connection) -> Result<()> {
     conn.execute("DELETE FROM upload", [])?;

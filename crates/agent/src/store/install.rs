@@ -16,6 +16,8 @@ use crate::store::{applied, ids, marks};
 pub struct Installed {
     /// Tables whose triggers were missing or out of date, by name: their rows may have changed unseen.
     pub tables: Vec<String>,
+    /// Tables that the store has never been set up for, by name.
+    pub new: Vec<String>,
     /// Whether the journal itself was missing.
     pub journal: bool,
     /// Whether anything was written at all.
@@ -63,7 +65,7 @@ pub fn install(conn: &mut Connection, schema: &mut Schema, capture: Capture) -> 
     }
     tx.commit()?;
     schema.version = crate::store::schema::version(conn)?;
-    Ok(Installed { tables, journal, changed: true })
+    Ok(Installed { tables, new: Vec::new(), journal, changed: true })
 }
 
 /// Compares without writing; `None` when the marks are not there at all.
@@ -71,11 +73,13 @@ pub fn check(conn: &Connection, schema: &mut Schema, capture: Capture) -> Result
     if !exists(conn, "table", "_tillsync_tables")? || !exists(conn, "table", "_tillsync_marks")? {
         return Ok(None);
     }
-    let mut numbered = true;
+    let mut new = Vec::new();
     for table in &mut schema.tables {
         let number =
             conn.query_row("SELECT number FROM _tillsync_tables WHERE name = ?1", [&table.name], |row| row.get(0)).optional()?;
-        numbered &= number.is_some();
+        if number.is_none() {
+            new.push(table.name.clone());
+        }
         table.number = number.unwrap_or(0);
     }
     let journal = !exists(conn, "table", "_tillsync_journal")?;
@@ -93,8 +97,8 @@ pub fn check(conn: &Connection, schema: &mut Schema, capture: Capture) -> Result
     }
     let left_over = present.iter().any(|(name, ..)| !wanted.iter().any(|trigger| trigger.name == *name));
     let has_notes = exists(conn, "table", "_tillsync_applied")?;
-    let changed = !has_notes || !numbered || journal || !wide || !has_ids || !tables.is_empty() || left_over;
-    Ok(Some(Installed { tables, journal, changed }))
+    let changed = !has_notes || !new.is_empty() || journal || !wide || !has_ids || !tables.is_empty() || left_over;
+    Ok(Some(Installed { tables, new, journal, changed }))
 }
 
 /// What stays in the store when its capture is removed.

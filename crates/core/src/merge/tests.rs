@@ -24,7 +24,7 @@ fn head(json: Option<&str>) -> Head {
 fn head_by(device: &str, json: Option<&str>) -> Head {
     let row = json.map(row);
     let since = vec![Entry { writer: writer(device, 100), row: row.clone(), by_pull: false }];
-    Head { version: 6, at_ms: 100, by_same_device: false, row, since }
+    Head { version: 6, at_ms: 100, by_same_device: false, row, deleted: None, since }
 }
 
 fn update(fields: &[&str], json: &str) -> Incoming {
@@ -367,7 +367,8 @@ mod orders {
 
     /// The row after all changes came in this order, and every value that was noted as lost.
     fn arrive<'a>(base: &Row, changes: impl Iterator<Item = &'a Incoming>, merging: &Merging) -> (Row, Vec<Value>) {
-        let mut head = Head { version: 1, at_ms: 1, by_same_device: false, row: Some(base.clone()), since: Vec::new() };
+        let mut head =
+            Head { version: 1, at_ms: 1, by_same_device: false, row: Some(base.clone()), deleted: None, since: Vec::new() };
         let mut noted = Vec::new();
         for incoming in changes {
             let theirs = head.row.clone().unwrap();
@@ -423,4 +424,17 @@ mod orders {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn a_row_that_is_made_anew_has_all_columns_that_the_deleted_one_had() {
+    let gone = Head { deleted: Some(row(r#"{"id":1,"price":2,"name":"x"}"#)), ..head(None) };
+    let again = of(Operation::Create, Some(6), r#"{"id":1,"name":"y"}"#);
+    assert_eq!(plainly(Some(&gone), None, &again), created(r#"{"id":1,"name":"y","price":null}"#));
+}
+
+#[test]
+fn a_new_column_with_nothing_in_it_is_nothing_to_log() {
+    let same = Incoming { updated_fields: None, ..of(Operation::Update, Some(6), r#"{"id":1,"price":2,"name":"x","size":null}"#) };
+    assert_eq!(plainly(Some(&head(Some(PLAIN))), None, &same), Decision::Duplicate);
 }

@@ -95,8 +95,11 @@ pub enum Captured {
         /// Whether the journal holds more.
         more: bool,
     },
-    /// Nothing may be captured before a pull has brought back what the store has lost.
-    Later,
+    /// What is there cannot all be captured yet: a pull has to bring back what the store has lost, or the first full sync goes on.
+    Later {
+        /// How many changes went into the outbox all the same.
+        added: u64,
+    },
     /// The POS holds the store.
     Busy,
     /// The store cannot be read.
@@ -409,8 +412,11 @@ impl Sync {
                     if self.capture_again { now } else { now + self.settings.interval_ms }
                 }
             }
-            Captured::Later => {
+            Captured::Later { added } => {
                 self.capture_retry.succeeded();
+                if *added > 0 {
+                    self.has_more_to_send(now);
+                }
                 self.captured_all_ms = i64::MIN;
                 if self.capture_again { now } else { now + self.settings.interval_ms }
             }

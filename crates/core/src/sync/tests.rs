@@ -66,7 +66,7 @@ fn a_store_that_is_yet_to_get_back_what_it_lost_is_not_called_captured() {
     effects(&mut sync, NOW);
     sync.handle(Event::StoreChanged, NOW + 5);
     assert_eq!(effects(&mut sync, NOW + 5), [Effect::Capture]);
-    sync.handle(Event::Captured(Captured::Later), NOW + 8);
+    sync.handle(Event::Captured(Captured::Later { added: 0 }), NOW + 8);
     assert!(!sync.settled_since(NOW));
     assert_eq!(effects(&mut sync, NOW + 8), [], "it is looked at again when the pull is over");
 }

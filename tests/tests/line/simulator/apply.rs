@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 
 use tillsync_core::arrival::{Arrival, LocalRow, meet};
+use tillsync_core::kept::{self, Kept};
+use tillsync_core::key::parse_uuid;
 use tillsync_core::row::Row;
 use tillsync_core::sync::{Applied, Pulled};
 
 use super::faults::{Crash, happens};
 use super::hub::Page;
+use super::identity::Local;
 use super::register::{Around, Asked, Register};
 use super::restore::Finding;
-use super::shop::Key;
+use super::shop::{Key, Place};
 use super::state::Held;
 
 /// A row on its way into the store.
@@ -94,6 +97,9 @@ impl Register {
     /// Tries the rows that wait in the inbox and may be applicable by now. What came in may have been what others waited for that were
     /// tried before it.
     pub fn settle_inbox(&mut self, around: &mut Around<'_>) -> Result<(), Crash> {
+        // What waits of a table that has gone is fetched again should the table come back.
+        let schema = &self.store.schema;
+        self.state.inbox.retain(|key, _| schema.has(key.0));
         loop {
             let applied = self.store.applied_seq;
             let mut waiting: Vec<Arriving> = self.state.inbox.iter().map(|(key, held)| arriving(key, held)).collect();
@@ -112,7 +118,7 @@ impl Register {
     /// Splits into rows to write and rows that wait for a local change. What the register has already is left out.
     fn sort_arrivals(&mut self, changes: Vec<Arriving>) -> (Vec<Arriving>, Vec<Arriving>) {
         let (mut arriving, mut held) = (Vec::new(), Vec::new());
-        for change in changes {
+        for change in changes.into_iter().filter(|change| self.store.schema.has(change.key.0)) {
             let kept = self.state.shadow.get(&change.key);
             let waiting = self.state.inbox.get(&change.key).map(|held| held.change_id);
             let local = LocalRow::new(kept, self.state.has_unsent(&change.key), self.state.is_sent(change.key.0), waiting);
@@ -134,7 +140,7 @@ impl Register {
                 break Some(next);
             }
             let end = arriving.len().min(next + around.weather.slice_max);
-            self.write_slice(&arriving[next..end]);
+            self.write_slice(&arriving[next..end], around);
             next = end;
             let reached = if next >= arriving.len() { cursor } else { cursor.and_then(|_| Some(arriving.get(next - 1)?.id)) };
             if let Some(reached) = reached {
@@ -159,27 +165,85 @@ impl Register {
     }
 
     /// One transaction. What the POS has touched, and what does not fit together yet, goes to the inbox before.
-    fn write_slice(&mut self, slice: &[Arriving]) {
+    fn write_slice(&mut self, slice: &[Arriving], around: &mut Around<'_>) {
         let touched = self.store.touched_after(self.state.captured_seq);
         self.store.forget_applied(self.state.applied_seq);
         for change in slice {
-            let unfit = match &change.row {
-                Some(row) => self.store.lacks_parent(&change.key, row),
-                None => self.store.has_children(&change.key),
+            let is_written = match self.identity().to_local(&change.key, change.row.as_ref()) {
+                Local::Known(place, row) => self.write_known(change, &place, row.as_ref(), &touched),
+                Local::New(row) => self.write_new(change, row, &touched, around),
+                Local::Absent => {
+                    self.store.note_applied(&change.key, Kept::Deleted(change.id));
+                    true
+                }
+                Local::Orphan => {
+                    around.coverage.count("a row waits for its parent");
+                    false
+                }
             };
-            if unfit || touched.contains(&change.key) || self.meets_unsent(change) {
+            if !is_written {
                 self.hold(change.clone());
-            } else {
-                self.store.apply(&change.key, change.row.clone(), change.id);
             }
         }
     }
 
+    fn write_known(&mut self, change: &Arriving, place: &Place, row: Option<&Row>, touched: &BTreeSet<Place>) -> bool {
+        let unfit = match row {
+            Some(row) => self.store.lacks_parent(place.0, row),
+            None => !self.store.children(place).is_empty(),
+        };
+        if unfit || touched.contains(place) || self.is_changed_unseen(change, place) || self.meets_unsent(change, place, row) {
+            return false;
+        }
+        match row {
+            Some(row) => self.put(change, place, row),
+            None => {
+                self.store.remove(place);
+                if let Some(id) = parse_uuid(&change.key.1).filter(|_| self.shop.is_counted(place.0)) {
+                    self.store.ids.remove(place.0, id);
+                }
+                self.store.note_applied(&change.key, Kept::Deleted(change.id));
+            }
+        }
+        true
+    }
+
+    fn write_new(&mut self, change: &Arriving, row: Row, touched: &BTreeSet<Place>, around: &mut Around<'_>) -> bool {
+        if self.store.lacks_parent(change.key.0, &row) {
+            return false;
+        }
+        let (place, row) = self.identity().give_key(change.key.0, row, touched);
+        if let Some(id) = parse_uuid(&change.key.1) {
+            self.store.ids.put(id, &place);
+        }
+        around.coverage.count("a pulled row gets a key of its own");
+        self.put(change, &place, &row);
+        true
+    }
+
+    fn put(&mut self, change: &Arriving, place: &Place, row: &Row) {
+        let stored = self.store.put(place, row);
+        let (_, wired) = self.identity().wire(place, &stored);
+        let kept = Kept::received(Some(&wired), change.id, self.state.columns(place.0));
+        self.store.note_applied(&change.key, kept);
+    }
+
+    /// Whether triggers were missing for a while, a scan is due, and the POS has changed a row that was seen before.
+    fn is_changed_unseen(&self, change: &Arriving, place: &Place) -> bool {
+        let Some(kept) = self.state.shadow.get(&change.key).filter(|_| self.state.scan_due && !self.state.pull_own) else {
+            return false;
+        };
+        let Some(here) = self.store.row(place) else { return change.row.is_some() && kept.row().is_some() };
+        let (_, wired) = self.identity().wire(place, here);
+        let is_same = change.row.as_ref().is_some_and(|row| row.same_as(&wired));
+        !is_same && kept::capture(Some(kept), Some(&wired), self.state.columns(place.0)).is_some()
+    }
+
     /// Two stores that were not the same before Tillsync came: the hub brings the two rows together.
-    fn meets_unsent(&self, change: &Arriving) -> bool {
-        let here = self.store.row(&change.key);
+    fn meets_unsent(&self, change: &Arriving, place: &Place, row: Option<&Row>) -> bool {
+        let here = self.store.row(place);
         let may_be_unsent = self.state.version(&change.key) == 0 && !self.state.is_sent(change.key.0);
-        may_be_unsent && here.is_some() && here != change.row.as_ref()
+        may_be_unsent && here.is_some() && !here.zip(row).is_some_and(|(here, row)| here.same_as(row))
     }
 
     fn hold(&mut self, change: Arriving) {

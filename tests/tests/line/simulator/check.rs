@@ -6,7 +6,7 @@ use tillsync_core::row::Row;
 use tillsync_core::status::{Facts, State as Word, summarise};
 
 use super::clocks::hub_ms;
-use super::shop::Key;
+use super::shop::{Key, Place, Who};
 use super::state::Standing;
 use super::world::World;
 
@@ -23,7 +23,8 @@ impl World {
             && agent.sync.settled_since(register.last_write_ms + 1)
             && waiting.len() + journal > 0
         {
-            return Err(format!("register {} calls everything settled while changes wait", register.number));
+            let waiting = waiting.first().map(|place| register.state.change(*place));
+            return Err(format!("register {} calls everything settled while {waiting:?} waits", register.number));
         }
         let word = self.word(register.number);
         let open = register.state.open().count();
@@ -44,7 +45,7 @@ impl World {
             pending: (state.open().count() - conflicts + journal) as u64,
             conflicts: conflicts as u64,
             oldest_pending_ms: pending.next().map(|change| change.at_ms),
-            in_step: state.caught_up && state.uploads.len() == 3 && state.uploads.values().all(|table| table.finished),
+            in_step: state.caught_up && register.has_uploaded(),
             ..Facts::default()
         };
         summarise(&facts, hub_ms(self.now), |_| String::new()).state
@@ -56,10 +57,24 @@ impl World {
         self.check_drained()?;
         self.check_replicas(&rows)?;
         self.check_property(&rows)?;
+        self.count_keys();
         for noted in &self.hub.conflicts {
             self.coverage.count_conflict(noted);
         }
         Ok(())
+    }
+
+    /// Counts keys that are given to one row here and to another one there.
+    fn count_keys(&mut self) {
+        let mut known: BTreeMap<&Place, Who> = BTreeMap::new();
+        let mut others = 0;
+        for (place, row) in self.registers.iter().flat_map(|register| register.store.rows()) {
+            let who = self.ledger.who(place.0, &place.1, row);
+            others += usize::from(known.insert(place, who.clone()).is_some_and(|known| known != who));
+        }
+        if others > 0 {
+            self.coverage.count("a key means another row elsewhere");
+        }
     }
 
     fn check_drained(&self) -> Result<(), String> {
@@ -70,6 +85,12 @@ impl World {
             let number = register.number;
             if register.agent.is_none() {
                 return Err(format!("register {number} was not started again"));
+            }
+            if register.is_copy() || register.state.parting {
+                return Err(format!("register {number} is still a copy"));
+            }
+            if let Some(table) = register.state.refilling().first() {
+                return Err(format!("register {number} has yet to fill new columns of {table:?}"));
             }
             let state = &register.state;
             if let Some(entry) = register.store.journal_after(state.captured_seq, 1).next() {
@@ -89,12 +110,24 @@ impl World {
         Ok(())
     }
 
+    /// Every store holds what the hub does, as far as it has the tables and columns, and every row under one key.
     fn check_replicas(&self, rows: &BTreeMap<Key, Row>) -> Result<(), String> {
         for register in &self.registers {
-            let keys: BTreeSet<&Key> = rows.keys().chain(register.store.rows().keys()).collect();
+            let mut identity = register.identity();
+            let here: BTreeMap<Key, Row> = register.store.rows().iter().map(|(place, row)| identity.wire(place, row)).collect();
+            if !identity.named.is_empty() || here.len() != register.store.rows().len() {
+                return Err(format!("register {} does not know which rows {:?} are", register.number, identity.named));
+            }
+            let schema = &register.store.schema;
+            let there = rows.iter().filter(|(key, _)| schema.has(key.0));
+            let keys: BTreeSet<&Key> = there.map(|(key, _)| key).chain(here.keys()).collect();
             for key in keys {
-                let (here, there) = (register.store.row(key), rows.get(key));
-                if here != there {
+                let (here, there) = (here.get(key), rows.get(key));
+                let is_same = match (here, there) {
+                    (Some(here), Some(there)) => schema.agrees(key.0, here, there),
+                    (here, there) => here.is_none() && there.is_none(),
+                };
+                if !is_same {
                     let number = register.number;
                     return Err(format!("{key:?} differs: register {number} has {here:?}, the hub has {there:?}"));
                 }

@@ -41,6 +41,11 @@ impl Clocks {
         Self { off_ms: off(rng), drift: rng.i64(-DRIFT_MAX..=DRIFT_MAX), set: false }
     }
 
+    /// Of another machine: times that were guessed by the original's say nothing here.
+    pub fn elsewhere(self) -> Self {
+        Self { set: true, ..self }
+    }
+
     /// The clock that cannot jump.
     pub fn ticks(self, now: i64) -> i64 {
         now + now * self.drift / 1_000_000

@@ -161,6 +161,7 @@ impl Hub {
         let Ok(row) = resolve(&noted.contested(), head.row.as_ref(), wish.resolution, &wish.columns) else {
             return Outcome::Impossible;
         };
+        let row = row.map(|row| head.make_anew(row));
         let id = self.append(Entry {
             id: 0,
             device: wish.device,

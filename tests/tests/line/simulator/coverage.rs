@@ -11,15 +11,31 @@ use super::conflicts::{Noted, Standing};
 pub struct Coverage(BTreeMap<String, u64>);
 
 /// What must have happened in a set of runs.
-const EXPECTED: [&str; 19] = [
+const EXPECTED: [&str; 35] = [
+    "a column comes",
+    "a column goes",
     "a column in conflict",
+    "a copy becomes a register of its own",
+    "a copy goes back to a backup of its original",
     "a count that adds up",
+    "a key is used again",
+    "a key means another row elsewhere",
+    "a new column is filled",
+    "a new column is filled by both",
+    "a new column is filled late",
+    "a new column is sent",
     "a person decides",
     "a person decides and the hub does not hear it",
     "a person decides too late: somebody else was first",
     "a person decides too late: the row has moved",
+    "a pulled row gets a key of its own",
+    "a register is copied",
     "a row in conflict",
+    "a row waits for its parent",
     "a store is restored",
+    "a table comes",
+    "a table goes",
+    "a table is rebuilt",
     "a wall clock is set",
     "client keeps the client",
     "fill keeps the client",

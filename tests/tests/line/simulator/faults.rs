@@ -36,6 +36,8 @@ pub struct Weather {
     pub clock_set: u32,
     /// How often somebody restores a backup of the store.
     pub restore: u32,
+    /// How often somebody copies a register's disk to another machine.
+    pub copy: u32,
     /// Whether somebody looks at conflicts before the calm, and how often at least.
     pub persons: bool,
     pub person_pause_ms_max: i64,
@@ -72,6 +74,7 @@ impl Weather {
             wrong_clocks: rng.bool(),
             clock_set: rate(rng, 200),
             restore: if rng.u8(0..3) == 0 { rng.u32(0..=120) } else { 0 },
+            copy: if rng.u8(0..3) == 0 { rng.u32(0..=300) } else { 0 },
             persons: rng.bool(),
             person_pause_ms_max: rng.i64(500..8_000),
             sync: Settings { interval_ms, pull_wait_ms, batch_max: rng.u32(1..40), seed: rng.u64(..) },
@@ -94,6 +97,7 @@ impl Weather {
             &mut self.hub_down,
             &mut self.clock_set,
             &mut self.restore,
+            &mut self.copy,
             &mut self.kill,
         ] {
             *rate = 0;

@@ -8,7 +8,8 @@ use tillsync_core::merge::{self, Head, Writer};
 use tillsync_core::row::Row;
 
 use super::conflicts::Noted;
-use super::shop::{Key, Shop};
+use super::refill::Theirs;
+use super::shop::{Key, Shop, Who};
 use super::state::EventId;
 
 /// The device number of whoever administers the hub.
@@ -103,6 +104,22 @@ impl Hub {
         self.managers.get(device).copied().unwrap_or(device == ADMIN)
     }
 
+    /// One more device may enrol, a manager's or not.
+    pub fn enrol_manager(&mut self, manager: bool) {
+        self.managers.push(manager);
+    }
+
+    /// Which row it is that has this id, as far as any version of it says so.
+    pub fn who(&self, key: &Key) -> Who {
+        let says = |entry: &Entry| self.shop.who(key.0, &key.1, entry.row.as_ref()?);
+        self.since(key, 0).find_map(says).unwrap_or_else(|| key.clone())
+    }
+
+    /// Rows as they are, for whoever asks for them.
+    pub fn rows_at(&self, keys: &[Key]) -> Theirs {
+        keys.iter().filter_map(|key| Some((key.clone(), (self.version(key)?, self.row(key)?.clone())))).collect()
+    }
+
     /// The rows that there are now.
     pub fn rows(&self) -> BTreeMap<Key, Row> {
         let heads = self.histories.iter().filter_map(|(key, history)| Some((key, self.entry(*history.last()?))));
@@ -150,7 +167,8 @@ impl Hub {
                 by_pull: entry.resolves.is_some() || entry.id <= restored_up_to,
             })
             .collect();
-        Head { version, at_ms, by_same_device, row, since }
+        let deleted = self.since(key, 0).filter_map(|entry| entry.row.clone()).last().filter(|_| row.is_none());
+        Head { version, at_ms, by_same_device, row, deleted, since }
     }
 
     /// The row as it was at a version.
@@ -159,9 +177,9 @@ impl Hub {
         self.entry(*then).row.clone()
     }
 
-    /// Whether the row once was like this.
+    /// Whether the row once was like this in the columns that are named.
     pub fn was_once(&self, key: &Key, row: &Row) -> bool {
-        self.since(key, 0).any(|entry| entry.row.as_ref().is_some_and(|then| then.same_as(row)))
+        self.since(key, 0).any(|entry| entry.row.as_ref().is_some_and(|then| row.is_part_of(then)))
     }
 
     fn since(&self, key: &Key, base: i64) -> impl Iterator<Item = &Entry> {
@@ -175,9 +193,19 @@ impl Hub {
     /// Appends an entry, which gets its number here.
     pub fn append(&mut self, entry: Entry) -> i64 {
         let id = self.head() + 1;
+        self.check_identity(&entry);
         self.histories.entry(entry.key.clone()).or_default().push(id);
         self.events.insert(entry.event.clone(), (id, entry.merged));
         self.log.push(Entry { id, ..entry });
         id
+    }
+
+    /// A row is the same one for life: only when it is deleted another one may have its id.
+    fn check_identity(&mut self, entry: &Entry) {
+        let who = |row: &Row| self.shop.who(entry.key.0, &entry.key.1, row);
+        let (before, now) = (self.row(&entry.key).and_then(who), entry.row.as_ref().and_then(who));
+        if before.is_some() && now.is_some() && before != now {
+            self.violation = Some(format!("{before:?} became {now:?} under the id {:?}", entry.key));
+        }
     }
 }

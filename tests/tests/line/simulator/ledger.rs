@@ -9,7 +9,8 @@ use tillsync_core::policy::Rule;
 use tillsync_core::row::Row;
 use tillsync_core::value::Value;
 
-use super::shop::{Key, Shop, Table};
+use super::schema::{COMING, DEFAULT};
+use super::shop::{Place, Shop, Table, Who};
 
 /// A count changes by at most this much at once.
 const DIFFERENCE_MAX: i64 = 1_000;
@@ -24,7 +25,7 @@ const LIST: &str = "labels";
 #[derive(Debug)]
 pub struct Deleted {
     pub register: usize,
-    pub key: Key,
+    pub who: Who,
     pub values: BTreeSet<i64>,
 }
 
@@ -34,21 +35,26 @@ pub struct Deleted {
 pub struct Ledger {
     pub shop: Rc<Shop>,
     last_value: i64,
+    births: u64,
+    /// Keys that registers have given to rows.
+    given: BTreeSet<(usize, Place)>,
     /// Every value: the row and the column it was written to.
-    pub values: BTreeMap<i64, (Key, &'static str)>,
+    pub values: BTreeMap<i64, (Who, &'static str)>,
     /// Values that somebody who saw them replaced.
     pub replaced: BTreeSet<i64>,
     pub deletes: Vec<Deleted>,
+    /// Rows that POS programs deleted, and columns of them that these did not have, or had just got: what is there goes with the row.
+    pub deleted_unseen: BTreeSet<(Who, &'static str)>,
     /// Values of rows from before Tillsync.
     pub loaded: BTreeSet<i64>,
-    from_before: BTreeMap<Key, Row>,
+    from_before: BTreeMap<Who, Row>,
     /// How often each row was written by anybody.
-    pub writes: BTreeMap<Key, usize>,
+    pub writes: BTreeMap<Who, usize>,
     /// What the differences in columns that count come to.
-    pub counted: BTreeMap<(Key, &'static str), i64>,
+    pub counted: BTreeMap<(Who, &'static str), i64>,
     /// Rows whose differences say nothing: from before Tillsync and not the same everywhere, so that there is no count to begin with, or
     /// deleted where nobody knew of them yet, which is no delete; and rows that two registers deleted, each for itself.
-    pub uncounted: BTreeSet<Key>,
+    pub uncounted: BTreeSet<Who>,
     /// Registers whose store was restored: they may see rows as they once were, deleted ones, too.
     pub restored: BTreeSet<usize>,
 }
@@ -58,9 +64,12 @@ impl Ledger {
         Self {
             shop,
             last_value: 0,
+            births: 0,
+            given: BTreeSet::new(),
             values: BTreeMap::new(),
             replaced: BTreeSet::new(),
             deletes: Vec::new(),
+            deleted_unseen: BTreeSet::new(),
             loaded: BTreeSet::new(),
             from_before: BTreeMap::new(),
             writes: BTreeMap::new(),
@@ -71,20 +80,20 @@ impl Ledger {
     }
 
     /// The values in a row that were written once.
-    pub fn facts(&self, key: &Key, row: &Row) -> BTreeSet<i64> {
-        facts(&self.shop, key.0, row).map(|(_, value)| value).collect()
+    pub fn facts(&self, who: &Who, row: &Row) -> BTreeSet<i64> {
+        facts(&self.shop, who.0, row).map(|(_, value)| value).collect()
     }
 
     /// What somebody writes into a column where this was before.
-    pub fn write(&mut self, key: &Key, column: &'static str, old: Option<&Value>, rng: &mut Rng) -> Value {
-        if self.shop.counts(key.0, column) {
-            return self.count_on(key, column, old, rng);
+    pub fn write(&mut self, who: &Who, column: &'static str, old: Option<&Value>, rng: &mut Rng) -> Value {
+        if self.shop.counts(who.0, column) {
+            return self.count_on(who, column, old, rng);
         }
         let new = match old {
-            Some(Value::Text(text)) => self.write_json(key, column, text, rng),
-            _ if column == "tags" => self.write_json(key, column, "{}", rng),
-            _ if self.shop.rule(key.0, column) == Rule::Fill && rng.u8(0..3) == 0 => Value::Null,
-            _ => Value::Integer(self.fresh(key, column)),
+            Some(Value::Text(text)) => self.write_json(who, column, text, rng),
+            _ if column == "tags" => self.write_json(who, column, "{}", rng),
+            _ if self.shop.rule(who.0, column) == Rule::Fill && rng.u8(0..3) == 0 => Value::Null,
+            _ => Value::Integer(self.fresh(who, column)),
         };
         if let Some(old) = old {
             let kept: BTreeSet<i64> = numbers(&new).into_iter().collect();
@@ -93,98 +102,123 @@ impl Ledger {
         new
     }
 
-    fn count_on(&mut self, key: &Key, column: &'static str, old: Option<&Value>, rng: &mut Rng) -> Value {
+    fn count_on(&mut self, who: &Who, column: &'static str, old: Option<&Value>, rng: &mut Rng) -> Value {
         let old = old.and_then(integer).unwrap_or(0);
         let difference = rng.i64(1..=DIFFERENCE_MAX) * if rng.bool() { 1 } else { -1 };
-        *self.counted.entry((key.clone(), column)).or_default() += difference;
+        *self.counted.entry((who.clone(), column)).or_default() += difference;
         Value::Integer(old + difference)
     }
 
     /// Sets a member, or adds to the list or takes from it.
-    fn write_json(&mut self, key: &Key, column: &'static str, old: &str, rng: &mut Rng) -> Value {
+    fn write_json(&mut self, who: &Who, column: &'static str, old: &str, rng: &mut Rng) -> Value {
         let mut members: Map<String, Json> = serde_json::from_str(old).expect("only objects are written there");
         let list = members.entry(LIST).or_insert_with(|| Json::Array(Vec::new()));
         match (rng.u8(0..4), list) {
             (0, Json::Array(list)) if !list.is_empty() => drop(list.remove(rng.usize(..list.len()))),
-            (0 | 1, Json::Array(list)) => list.push(self.fresh(key, column).into()),
-            _ => drop(members.insert(MEMBERS[rng.usize(..MEMBERS.len())].to_owned(), self.fresh(key, column).into())),
+            (0 | 1, Json::Array(list)) => list.push(self.fresh(who, column).into()),
+            _ => drop(members.insert(MEMBERS[rng.usize(..MEMBERS.len())].to_owned(), self.fresh(who, column).into())),
         }
         Value::Text(Json::Object(members).to_string())
     }
 
     /// A value that nobody has written before.
-    fn fresh(&mut self, key: &Key, column: &'static str) -> i64 {
+    fn fresh(&mut self, who: &Who, column: &'static str) -> i64 {
         self.last_value += 1;
-        self.values.insert(self.last_value, (key.clone(), column));
+        self.values.insert(self.last_value, (who.clone(), column));
         self.last_value
     }
 
-    /// A new row; every value in it is fresh.
-    pub fn new_row(&mut self, key: &Key, id: Value, rng: &mut Rng) -> Row {
+    /// Which row it is that has this key in a store.
+    pub fn who(&self, table: Table, id: &str, row: &Row) -> Who {
+        self.shop.who(table, id, row).expect("every row of a store says who it is")
+    }
+
+    /// Whether the register has given the key to another row before.
+    pub fn is_used_again(&mut self, register: usize, place: &Place) -> bool {
+        !self.given.insert((register, place.clone()))
+    }
+
+    /// The number of an insertion: no two are the same.
+    pub fn birth(&mut self) -> u64 {
+        self.births += 1;
+        self.births
+    }
+
+    /// A new row with these columns; every value in it is fresh.
+    pub fn new_row(&mut self, who: &Who, id: Value, columns: &[&'static str], rng: &mut Rng) -> Row {
         let mut row: Row = [("id".to_owned(), id)].into_iter().collect();
-        for column in key.0.facts() {
-            row.push(column, self.write(key, column, None, rng));
+        if self.shop.is_counted(who.0) {
+            row.push("number", Value::Text(who.1.clone()));
+        }
+        for column in columns {
+            row.push(column, self.write(who, column, None, rng));
         }
         row
     }
 
     /// A row that was not written after all.
-    pub fn forget(&mut self, key: &Key, row: &Row) {
-        for value in self.facts(key, row) {
+    pub fn forget(&mut self, who: &Who, row: &Row) {
+        for value in self.facts(who, row) {
             self.values.remove(&value);
         }
-        self.uncount(key, row);
+        self.uncount(who, row);
     }
 
     /// A row was there before Tillsync.
-    pub fn load(&mut self, key: &Key, row: &Row) {
-        self.written(key);
-        let facts = self.facts(key, row);
+    pub fn load(&mut self, who: &Who, row: &Row) {
+        self.written(who);
+        let facts = self.facts(who, row);
         self.loaded.extend(facts);
-        if self.from_before.insert(key.clone(), row.clone()).is_some_and(|other| other != *row) {
-            self.uncounted.insert(key.clone());
+        if self.from_before.insert(who.clone(), row.clone()).is_some_and(|other| other != *row) {
+            self.uncounted.insert(who.clone());
         }
     }
 
     /// A value that a person types into a column.
-    pub fn invent(&mut self, key: &Key, column: &'static str) -> Value {
-        Value::Integer(self.fresh(key, column))
+    pub fn invent(&mut self, who: &Who, column: &'static str) -> Value {
+        Value::Integer(self.fresh(who, column))
     }
 
     /// Somebody wrote the row.
-    pub fn written(&mut self, key: &Key) {
-        *self.writes.entry(key.clone()).or_default() += 1;
+    pub fn written(&mut self, who: &Who) {
+        *self.writes.entry(who.clone()).or_default() += 1;
     }
 
     /// A POS program deleted the row as it saw it.
-    pub fn deleted(&mut self, register: usize, key: &Key, row: &Row) {
-        self.uncount(key, row);
-        let values = self.facts(key, row);
+    pub fn deleted(&mut self, register: usize, who: &Who, row: &Row) {
+        self.uncount(who, row);
+        let values = self.facts(who, row);
+        let is_unset = |value: &Value| value.is_null() || *value == Value::Text(DEFAULT.to_owned());
+        let lacking = who.0.facts().iter().filter(|column| match row.get(column) {
+            Some(value) => COMING.contains(column) && is_unset(value),
+            None => true,
+        });
+        self.deleted_unseen.extend(lacking.map(|column| (who.clone(), *column)));
         let again =
-            !self.restored.is_empty() || self.deletes.iter().any(|deleted| deleted.key == *key && deleted.register != register);
-        if again || self.from_before.contains_key(key) {
-            self.uncounted.insert(key.clone());
+            !self.restored.is_empty() || self.deletes.iter().any(|deleted| deleted.who == *who && deleted.register != register);
+        if again || self.from_before.contains_key(who) {
+            self.uncounted.insert(who.clone());
         }
-        self.deletes.push(Deleted { register, key: key.clone(), values });
-        self.written(key);
+        self.deletes.push(Deleted { register, who: who.clone(), values });
+        self.written(who);
     }
 
-    fn uncount(&mut self, key: &Key, row: &Row) {
-        for &column in key.0.facts().iter().filter(|column| self.shop.counts(key.0, column)) {
+    fn uncount(&mut self, who: &Who, row: &Row) {
+        for &column in who.0.facts().iter().filter(|column| self.shop.counts(who.0, column)) {
             let count = row.get(column).and_then(integer).unwrap_or(0);
-            *self.counted.entry((key.clone(), column)).or_default() -= count;
+            *self.counted.entry((who.clone(), column)).or_default() -= count;
         }
     }
 
     /// A person who saw `seen` made this of the row.
-    pub fn decided(&mut self, key: &Key, seen: Option<&Row>, result: Option<&Row>) {
-        self.written(key);
-        let there = result.map(|row| self.facts(key, row)).unwrap_or_default();
-        let seen = seen.map(|row| self.facts(key, row)).unwrap_or_default();
+    pub fn decided(&mut self, who: &Who, seen: Option<&Row>, result: Option<&Row>) {
+        self.written(who);
+        let there = result.map(|row| self.facts(who, row)).unwrap_or_default();
+        let seen = seen.map(|row| self.facts(who, row)).unwrap_or_default();
         self.replaced.extend(seen.difference(&there));
         if result.is_some() {
             // Whoever deleted the row before is overruled.
-            let (overruled, others) = std::mem::take(&mut self.deletes).into_iter().partition(|deleted| deleted.key == *key);
+            let (overruled, others) = std::mem::take(&mut self.deletes).into_iter().partition(|deleted| deleted.who == *who);
             self.deletes = others;
             let overruled: Vec<Deleted> = overruled;
             self.replaced.extend(overruled.into_iter().flat_map(|deleted| deleted.values));

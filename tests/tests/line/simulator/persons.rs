@@ -11,6 +11,7 @@ use super::conflicts::{Noted, Outcome, Standing, Wish};
 use super::faults::happens;
 use super::hub::ADMIN;
 use super::ledger::Ledger;
+use super::shop::Who;
 use super::world::{Due, World};
 
 /// In the calm somebody looks at everything that waits this often.
@@ -65,7 +66,7 @@ impl World {
             _ => Resolution::Merged,
         };
         let columns = match &seen {
-            Some(row) if resolution == Resolution::Merged => typed(&mut self.ledger, &key, row, &mut self.rng),
+            Some(row) if resolution == Resolution::Merged => typed(&mut self.ledger, &self.hub.who(&key), row, &mut self.rng),
             _ => Row::default(),
         };
         let think = self.rng.i64(1..if self.calm { LOOK_MS } else { THINK_MS_MAX });
@@ -75,25 +76,26 @@ impl World {
     /// The administrator, a manager, or somebody at one of the two registers.
     fn who_may_decide(&self, noted: &Noted) -> Vec<usize> {
         let server: Option<usize> = noted.server_device.as_ref().and_then(|device| device.parse().ok());
-        let managers = (0..self.registers.len()).filter(|number| self.hub.is_manager(*number));
+        let enrolled = (0..self.registers.len()).filter(|number| !self.registers[*number].is_copy());
+        let managers = enrolled.filter(|number| self.hub.is_manager(*number));
         managers.chain([ADMIN, noted.device]).chain(server).collect()
     }
 
     /// A person decides.
     pub fn decide(&mut self, wish: &Wish) -> Result<(), String> {
-        let key = self.hub.conflict(wish.conflict).key.clone();
+        let who = self.hub.who(&self.hub.conflict(wish.conflict).key);
         let lost = wish.device != ADMIN && (self.is_away(wish.device) || happens(&mut self.rng, self.weather.lost_request));
         let outcome =
             if lost || self.now < self.hub_down_until { Outcome::Unheard } else { self.hub.resolve(wish, hub_ms(self.now)) };
         self.coverage.count(outcome.as_str());
         let Outcome::Resolved(version, row) = &outcome else {
-            self.ledger.forget(&key, &wish.columns);
+            self.ledger.forget(&who, &wish.columns);
             if outcome == Outcome::AlreadyResolved {
                 self.hear_decision(wish, 0)?;
             }
             return Ok(());
         };
-        self.ledger.decided(&key, wish.seen.as_ref(), row.as_ref());
+        self.ledger.decided(&who, wish.seen.as_ref(), row.as_ref());
         self.wake_polls();
         self.hear_decision(wish, version - 1)
     }
@@ -121,8 +123,8 @@ impl World {
 }
 
 /// What the person types into some columns.
-fn typed(ledger: &mut Ledger, key: &super::shop::Key, seen: &Row, rng: &mut Rng) -> Row {
-    let plain = key.0.facts().iter().filter(|&&column| column != "tags" && seen.get(column).is_some() && rng.bool());
-    let plain: Vec<&'static str> = plain.copied().filter(|column| !ledger.shop.counts(key.0, column)).collect();
-    plain.into_iter().map(|column| (column.to_owned(), ledger.invent(key, column))).collect()
+fn typed(ledger: &mut Ledger, who: &Who, seen: &Row, rng: &mut Rng) -> Row {
+    let plain = who.0.facts().iter().filter(|&&column| column != "tags" && seen.get(column).is_some() && rng.bool());
+    let plain: Vec<&'static str> = plain.copied().filter(|column| !ledger.shop.counts(who.0, column)).collect();
+    plain.into_iter().map(|column| (column.to_owned(), ledger.invent(who, column))).collect()
 }

@@ -6,8 +6,10 @@ use fastrand::Rng;
 use tillsync_core::row::Row;
 use tillsync_core::value::Value;
 
+use super::coverage::Coverage;
 use super::ledger::Ledger;
-use super::shop::{Key, Table, named, product};
+use super::register::Around;
+use super::shop::{Place, Table, numbered};
 use super::store::Store;
 
 /// Products that all registers share; few, so that they meet often.
@@ -16,13 +18,16 @@ const PRODUCTS: i64 = 6;
 /// Products with numbers from here on were entered at one register.
 const OWN_PRODUCTS: i64 = 100;
 
+/// Offers that all registers share.
+const OFFERS: i64 = 3;
+
 /// Lines that a sale has at most.
 const LINES_MAX: u32 = 3;
 
 /// One register's POS program.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pos {
-    register: usize,
+    pub register: usize,
     sales: u32,
     products: i64,
     /// Whether sales are voided. A restored journal brings lines back that its register had deleted and leaves out their sale where only the
@@ -30,145 +35,223 @@ pub struct Pos {
     voids: bool,
 }
 
+/// One transaction of it.
+struct Till<'a> {
+    register: usize,
+    store: &'a mut Store,
+    ledger: &'a mut Ledger,
+    coverage: &'a mut Coverage,
+    rng: &'a mut Rng,
+}
+
 impl Pos {
     pub fn new(register: usize, voids: bool) -> Self {
         Self { register, sales: 0, products: 0, voids }
     }
 
-    /// Rows from before Tillsync: some the same everywhere, some not.
-    pub fn load(&mut self, store: &mut Store, ledger: &mut Ledger, shared: &BTreeMap<Key, Row>, rows: i64, rng: &mut Rng) {
-        for (key, row) in shared.iter().filter(|_| rng.u8(0..4) > 0) {
-            load(store, ledger, key, row);
+    /// The same program on another machine.
+    pub fn at(&self, register: usize) -> Self {
+        Self::new(register, self.voids)
+    }
+
+    /// Rows from before Tillsync: products that are the same everywhere or not, and sales.
+    pub fn load(&mut self, store: &mut Store, ledger: &mut Ledger, shared: &BTreeMap<Place, Row>, rows: i64, rng: &mut Rng) {
+        for (place, row) in shared.iter().filter(|_| rng.u8(0..4) > 0) {
+            load(store, ledger, place, row);
         }
         for _ in 0..rng.i64(0..=rows) {
-            let (key, id) = product(rng.i64(1..=PRODUCTS));
-            if store.row(&key).is_none() {
-                let row = ledger.new_row(&key, id, rng);
-                load(store, ledger, &key, &row);
+            let (place, id) = numbered(Table::Products, rng.i64(1..=PRODUCTS));
+            if store.row(&place).is_none() {
+                let columns = store.schema.facts(Table::Products);
+                let row = ledger.new_row(&(place.0, place.1.clone()), id, &columns, rng);
+                load(store, ledger, &place, &row);
+            }
+        }
+        for _ in 0..rng.i64(0..=rows / 4) {
+            let receipt = self.receipt(store, None, ledger, rng);
+            for (place, row) in receipt {
+                load(store, ledger, &place, &row);
             }
         }
     }
 
-    /// One transaction.
-    pub fn write(&mut self, store: &mut Store, ledger: &mut Ledger, rng: &mut Rng) {
-        let (key, id) = product(rng.i64(1..=PRODUCTS));
-        let there = store.row(&key).is_some();
-        match rng.u32(0..100) {
-            0..30 => self.ring_up(store, ledger, rng),
-            30..40 => change_any(store, ledger, Table::Products, rng),
-            40..65 if there => update(store, ledger, &key, rng),
-            40..65 => insert(store, ledger, &key, id, rng),
-            65..69 if there => delete(store, ledger, self.register, &key),
+    /// One transaction. The agent has seen what the journal has up to `seen_up_to`.
+    pub fn write(&mut self, store: &mut Store, seen_up_to: Option<i64>, around: &mut Around<'_>) {
+        let Around { rng, ledger, coverage, .. } = around;
+        let (draw, voids) = (rng.u32(0..100), self.voids);
+        if draw < 30 {
+            let receipt = self.receipt(store, seen_up_to, ledger, rng);
+            Till { register: self.register, store, ledger, coverage, rng }.ring_up(receipt);
+            return;
+        }
+        if (72..77).contains(&draw) {
+            self.products += 1;
+        }
+        let (place, id) = numbered(Table::Products, rng.i64(1..=PRODUCTS));
+        let there = store.row(&place).is_some();
+        let own_product = OWN_PRODUCTS * (self.register as i64 + 1) + self.products;
+        let mut till = Till { register: self.register, store, ledger, coverage, rng };
+        match draw {
+            30..40 => till.change_any(Table::Products),
+            40..65 if there => till.update(&place),
+            40..65 => till.insert(&place, id),
+            65..69 if there => till.delete(&place),
             69..72 if there => {
-                delete(store, ledger, self.register, &key);
-                insert(store, ledger, &key, id, rng);
+                till.delete(&place);
+                till.insert(&place, id);
             }
-            72..77 => self.enter_product(store, ledger, rng),
-            77..80 => store.touch(&key),
-            80..90 if self.sales > 0 => self.change_own_sale(store, ledger, rng),
-            90..93 if self.sales > 0 && self.voids => self.void(store, ledger, rng),
-            93..96 => change_any(store, ledger, Table::Sales, rng),
+            72..77 => {
+                let (place, id) = numbered(Table::Products, own_product);
+                till.insert(&place, id);
+            }
+            77..80 => till.store.touch(&place),
+            80..88 => till.change_own_sale(),
+            88..92 if voids => till.void(),
+            92..95 => till.change_any(Table::Sales),
+            95..98 if till.store.schema.has(Table::Offers) => till.change_offer(),
             _ => {
                 if there {
-                    update(store, ledger, &key, rng);
+                    till.update(&place);
                 }
             }
         }
     }
 
-    fn ring_up(&mut self, store: &mut Store, ledger: &mut Ledger, rng: &mut Rng) {
+    /// A sale with its lines, each under the key that it is to have here.
+    fn receipt(&mut self, store: &Store, seen_up_to: Option<i64>, ledger: &mut Ledger, rng: &mut Rng) -> Vec<(Place, Row)> {
         self.sales += 1;
+        let many = rng.u32(1..=LINES_MAX);
         let name = format!("r{}-{}", self.register, self.sales);
-        let (sale, id) = named(Table::Sales, &name);
-        insert(store, ledger, &sale, id.clone(), rng);
-        for line in 1..=rng.u32(1..=LINES_MAX) {
-            let (key, line) = named(Table::Lines, &format!("{name}/{line}"));
-            let mut row = ledger.new_row(&key, line, rng);
+        let mut next = |table: Table, name: String, given: i64| {
+            let (place, id) = if ledger.shop.is_counted(table) {
+                Store::place_of(table, store.next_key_after(table, seen_up_to) + given)
+            } else {
+                (Place(table, name.clone()), Value::Text(name.clone()))
+            };
+            let row = ledger.new_row(&(table, name), id.clone(), &store.schema.facts(table), rng);
+            (place, row, id)
+        };
+        let (sale, row, id) = next(Table::Sales, name.clone(), 0);
+        let lines = (1..=many).map(|line| {
+            let (place, mut row, _) = next(Table::Lines, format!("{name}/{line}"), i64::from(line) - 1);
             row.push("sale", id.clone());
-            ledger.written(&key);
-            store.pos_writes(&key, Some(row));
-        }
-        let (stocked, _) = product(rng.i64(1..=PRODUCTS));
-        if store.row(&stocked).is_some() && rng.bool() {
-            set(store, ledger, &stocked, "stock", rng);
-        }
+            (place, row)
+        });
+        let lines: Vec<(Place, Row)> = lines.collect();
+        [(sale, row)].into_iter().chain(lines).collect()
     }
+}
 
-    fn enter_product(&mut self, store: &mut Store, ledger: &mut Ledger, rng: &mut Rng) {
-        self.products += 1;
-        let (key, id) = product(OWN_PRODUCTS * (self.register as i64 + 1) + self.products);
-        insert(store, ledger, &key, id, rng);
-    }
-
-    fn own_sale(&self, rng: &mut Rng) -> Key {
-        named(Table::Sales, &format!("r{}-{}", self.register, rng.u32(1..=self.sales))).0
-    }
-
-    fn change_own_sale(&self, store: &mut Store, ledger: &mut Ledger, rng: &mut Rng) {
-        let sale = self.own_sale(rng);
-        if store.row(&sale).is_some() {
-            update(store, ledger, &sale, rng);
-        }
-    }
-
-    fn void(&self, store: &mut Store, ledger: &mut Ledger, rng: &mut Rng) {
-        let sale = self.own_sale(rng);
-        if store.row(&sale).is_none() {
-            return;
-        }
-        for line in 1..=LINES_MAX {
-            let (key, _) = named(Table::Lines, &format!("{}/{line}", sale.1));
-            if store.row(&key).is_some() {
-                delete(store, ledger, self.register, &key);
+impl Till<'_> {
+    fn ring_up(&mut self, receipt: Vec<(Place, Row)>) {
+        for (place, row) in receipt {
+            let who = self.ledger.who(place.0, &place.1, &row);
+            self.ledger.written(&who);
+            let birth = self.ledger.birth();
+            if self.ledger.shop.is_counted(place.0) && self.ledger.is_used_again(self.register, &place) {
+                self.coverage.count("a key is used again");
             }
+            self.store.pos_writes(&place, Some(row), birth);
         }
-        delete(store, ledger, self.register, &sale);
+        let (stocked, _) = numbered(Table::Products, self.rng.i64(1..=PRODUCTS));
+        if self.store.row(&stocked).is_some() && self.rng.bool() {
+            self.set(&stocked, "stock");
+        }
+    }
+
+    /// Own sales are those whose numbers begin like this.
+    fn own_sale(&mut self) -> Option<Place> {
+        let (ledger, prefix) = (&*self.ledger, format!("r{}-", self.register));
+        let is_own = |place: &Place, row: &Row| ledger.who(place.0, &place.1, row).1.starts_with(&prefix);
+        let own = self.store.rows_of(Table::Sales).filter(|(place, row)| is_own(place, row));
+        let own: Vec<Place> = own.map(|(place, _)| place.clone()).collect();
+        (!own.is_empty()).then(|| own[self.rng.usize(..own.len())].clone())
+    }
+
+    fn change_own_sale(&mut self) {
+        if let Some(sale) = self.own_sale() {
+            self.update(&sale);
+        }
+    }
+
+    fn void(&mut self) {
+        let Some(sale) = self.own_sale() else { return };
+        for line in self.store.children(&sale) {
+            self.delete(&line);
+        }
+        self.delete(&sale);
+    }
+
+    fn change_offer(&mut self) {
+        let (place, id) = numbered(Table::Offers, self.rng.i64(1..=OFFERS));
+        if self.store.row(&place).is_none() {
+            self.insert(&place, id);
+        } else if self.rng.u8(0..4) == 0 {
+            self.delete(&place);
+        } else {
+            self.update(&place);
+        }
+    }
+
+    /// Changes a row that may be from anywhere.
+    fn change_any(&mut self, table: Table) {
+        let places: Vec<Place> = self.store.rows_of(table).map(|(place, _)| place.clone()).collect();
+        if !places.is_empty() {
+            let place = &places[self.rng.usize(..places.len())];
+            self.update(place);
+        }
+    }
+
+    fn insert(&mut self, place: &Place, id: Value) {
+        let who = (place.0, place.1.clone());
+        let row = self.ledger.new_row(&who, id, &self.store.schema.facts(place.0), self.rng);
+        self.ledger.written(&who);
+        let birth = self.ledger.birth();
+        self.store.pos_writes(place, Some(row), birth);
+    }
+
+    fn update(&mut self, place: &Place) {
+        let columns = self.store.schema.facts(place.0);
+        let many = if self.rng.u8(0..3) == 0 { 2 } else { 1 };
+        for _ in 0..many {
+            let column = columns[self.rng.usize(..columns.len())];
+            self.set(place, column);
+        }
+    }
+
+    fn set(&mut self, place: &Place, column: &'static str) {
+        let mut row = self.store.row(place).expect("only rows that are there are updated").clone();
+        let who = self.ledger.who(place.0, &place.1, &row);
+        // A default is as good as nothing.
+        let old = row.get(column).filter(|old| !matches!(old, Value::Text(_)) || column == "tags");
+        let value = self.ledger.write(&who, column, old, self.rng);
+        row.set(column, value);
+        self.ledger.written(&who);
+        let birth = self.ledger.birth();
+        self.store.pos_writes(place, Some(row), birth);
+    }
+
+    fn delete(&mut self, place: &Place) {
+        let row = self.store.row(place).expect("only rows that are there are deleted");
+        let who = self.ledger.who(place.0, &place.1, row);
+        self.ledger.deleted(self.register, &who, row);
+        self.store.pos_writes(place, None, 0);
     }
 }
 
 /// Products that were the same in every store before Tillsync came.
-pub fn shared_products(ledger: &mut Ledger, rows: i64, rng: &mut Rng) -> BTreeMap<Key, Row> {
-    let numbers = 1..=rows.min(PRODUCTS);
-    numbers.map(product).map(|(key, id)| (key.clone(), ledger.new_row(&key, id, rng))).collect()
+pub fn shared_products(store: &Store, ledger: &mut Ledger, rows: i64, rng: &mut Rng) -> BTreeMap<Place, Row> {
+    let columns = store.schema.facts(Table::Products);
+    let numbers = (1..=rows.min(PRODUCTS)).map(|number| numbered(Table::Products, number));
+    let row = |(place, id): (Place, Value)| {
+        let who = (place.0, place.1.clone());
+        (place, ledger.new_row(&who, id, &columns, rng))
+    };
+    numbers.map(row).collect()
 }
 
-fn load(store: &mut Store, ledger: &mut Ledger, key: &Key, row: &Row) {
-    ledger.load(key, row);
-    store.load(key.clone(), row.clone());
-}
-
-fn insert(store: &mut Store, ledger: &mut Ledger, key: &Key, id: Value, rng: &mut Rng) {
-    let row = ledger.new_row(key, id, rng);
-    ledger.written(key);
-    store.pos_writes(key, Some(row));
-}
-
-/// Changes a row that may be from anywhere.
-fn change_any(store: &mut Store, ledger: &mut Ledger, table: Table, rng: &mut Rng) {
-    let keys: Vec<Key> = store.rows_after(table, None, usize::MAX).into_iter().map(|(key, _)| key).collect();
-    if !keys.is_empty() {
-        update(store, ledger, &keys[rng.usize(..keys.len())], rng);
-    }
-}
-
-fn update(store: &mut Store, ledger: &mut Ledger, key: &Key, rng: &mut Rng) {
-    let columns = key.0.facts();
-    set(store, ledger, key, columns[rng.usize(..columns.len())], rng);
-    if rng.u8(0..3) == 0 {
-        set(store, ledger, key, columns[rng.usize(..columns.len())], rng);
-    }
-}
-
-fn set(store: &mut Store, ledger: &mut Ledger, key: &Key, column: &'static str, rng: &mut Rng) {
-    let mut row = store.row(key).expect("only rows that are there are updated").clone();
-    let value = ledger.write(key, column, row.get(column), rng);
-    row.set(column, value);
-    ledger.written(key);
-    store.pos_writes(key, Some(row));
-}
-
-fn delete(store: &mut Store, ledger: &mut Ledger, register: usize, key: &Key) {
-    let row = store.row(key).expect("only rows that are there are deleted");
-    ledger.deleted(register, key, row);
-    store.pos_writes(key, None);
+fn load(store: &mut Store, ledger: &mut Ledger, place: &Place, row: &Row) {
+    let who = ledger.who(place.0, &place.1, row);
+    ledger.load(&who, row);
+    store.load(place, row.clone());
 }

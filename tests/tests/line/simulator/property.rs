@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tillsync_core::change::Operation;
+use tillsync_core::key::parse_uuid;
 use tillsync_core::row::Row;
 use tillsync_core::value::Value;
 
 use super::conflicts::Standing;
 use super::ledger::{Deleted, facts};
-use super::shop::Key;
+use super::shop::{Key, Who, parent};
+use super::state::EventId;
 use super::world::World;
 
 impl World {
@@ -18,6 +20,7 @@ impl World {
         self.check_nothing_lost(rows)?;
         self.check_deletes(rows)?;
         self.check_nothing_doubled()?;
+        self.check_identities(rows)?;
         self.check_counts(rows)
     }
 
@@ -27,8 +30,10 @@ impl World {
         found.extend(self.hub.conflicts.iter().flat_map(|noted| noted.values(&self.ledger.shop)));
         found.extend(&self.ledger.replaced);
         found.extend(self.ledger.deletes.iter().flat_map(|deleted| &deleted.values));
-        match self.ledger.values.iter().find(|(value, _)| !found.contains(value)) {
-            Some((value, (key, column))) => Err(format!("{value} in {column} of {key:?} is lost")),
+        let is_lost =
+            |value: &i64, place: &(Who, &'static str)| !found.contains(value) && !self.ledger.deleted_unseen.contains(place);
+        match self.ledger.values.iter().find(|(value, place)| is_lost(value, place)) {
+            Some((value, (who, column))) => Err(format!("{value} in {column} of {who:?} is lost")),
             None => Ok(()),
         }
     }
@@ -36,13 +41,13 @@ impl World {
     /// No row is there with nothing but values that somebody saw and deleted.
     fn check_deletes(&self, rows: &BTreeMap<Key, Row>) -> Result<(), String> {
         for (key, row) in rows {
-            let values = self.ledger.facts(key, row);
+            let (values, who) = (self.ledger.facts(key, row), self.hub.who(key));
             let undone = self.ledger.deletes.iter().find(|deleted| {
-                deleted.key == *key
+                deleted.who == who
                     && !values.is_empty()
                     && values.is_subset(&deleted.values)
-                    && !self.is_kept_delete(deleted.register, key)
-                    && !self.was_brought_along(deleted, &values)
+                    && !self.is_kept_delete(deleted)
+                    && !self.was_brought_along(deleted, key, &values)
             });
             if let Some(deleted) = undone {
                 return Err(format!("{key:?} is back although register {} deleted it", deleted.register));
@@ -53,39 +58,62 @@ impl World {
 
     /// A register that joins late brings its copy of a row along, and one whose store was restored goes on with a row as it was; that may be
     /// after another one deleted the row.
-    fn was_brought_along(&self, deleted: &Deleted, values: &BTreeSet<i64>) -> bool {
+    fn was_brought_along(&self, deleted: &Deleted, key: &Key, values: &BTreeSet<i64>) -> bool {
         let is_late = values.is_subset(&self.ledger.loaded);
         let may_be_late = |device: usize| (is_late && device != deleted.register) || self.ledger.restored.contains(&device);
-        let brought = |row: &Row| values.is_subset(&self.ledger.facts(&deleted.key, row));
-        let mut entries = self.hub.log().iter().filter(|entry| entry.key == deleted.key && may_be_late(entry.device));
+        let brought = |row: &Row| values.is_subset(&self.ledger.facts(&deleted.who, row));
+        let mut entries = self.hub.log().iter().filter(|entry| entry.key == *key && may_be_late(entry.device));
         entries.any(|entry| entry.row.as_ref().is_some_and(brought))
     }
 
-    fn is_kept_delete(&self, register: usize, key: &Key) -> bool {
-        let deletes = Operation::Delete;
-        self.hub.conflicts.iter().any(|noted| noted.device == register && noted.key == *key && noted.operation == deletes)
+    fn is_kept_delete(&self, deleted: &Deleted) -> bool {
+        // A copy of the register may have sent it first.
+        let by = |event: &EventId| matches!(event, EventId::Captured(register, _) if *register == deleted.register);
+        let mut deletes = self.hub.conflicts.iter().filter(|noted| noted.operation == Operation::Delete);
+        deletes.any(|noted| by(&noted.event) && self.hub.who(&noted.key) == deleted.who)
+    }
+
+    /// Every row that registers count for themselves is there under one id, and refers to the row that it was made for.
+    fn check_identities(&self, rows: &BTreeMap<Key, Row>) -> Result<(), String> {
+        let mut known: BTreeMap<Who, &Key> = BTreeMap::new();
+        for (key, row) in rows {
+            let who = self.ledger.who(key.0, &key.1, row);
+            if let Some(other) = known.insert(who.clone(), key) {
+                return Err(format!("{who:?} is there twice, as {other:?} and as {key:?}"));
+            }
+            let Some(sale) = parent(key.0, row) else { continue };
+            let sale = self.hub.who(&sale);
+            if who.1.split('/').next() != Some(sale.1.as_str()) {
+                return Err(format!("{who:?} belongs to {sale:?}"));
+            }
+        }
+        Ok(())
     }
 
     /// No event is in the log twice, no row has more entries than writes, and nothing is made out of nothing.
     fn check_nothing_doubled(&self) -> Result<(), String> {
         let mut events = BTreeSet::new();
-        let mut entries: BTreeMap<&Key, usize> = BTreeMap::new();
+        let mut entries: BTreeMap<Who, usize> = BTreeMap::new();
         for entry in self.hub.log() {
             if !events.insert(&entry.event) {
                 return Err(format!("{:?} is in the log twice", entry.event));
             }
-            *entries.entry(&entry.key).or_default() += 1;
+            let who =
+                entry.row.as_ref().map_or_else(|| self.hub.who(&entry.key), |row| self.ledger.who(entry.key.0, &entry.key.1, row));
+            *entries.entry(who.clone()).or_default() += 1;
             let values = entry.row.iter().flat_map(|row| facts(&self.ledger.shop, entry.key.0, row));
             for (column, value) in values {
-                if self.ledger.values.get(&value) != Some(&(entry.key.clone(), column)) {
+                if self.ledger.values.get(&value) != Some(&(who.clone(), column)) {
                     return Err(format!("nobody wrote {value} into {column} of {:?}", entry.key));
                 }
             }
         }
-        for (key, entries) in entries {
-            let writes = self.ledger.writes.get(key).copied().unwrap_or(0);
-            if entries > writes {
-                return Err(format!("{key:?} was written {writes} times and is in the log {entries} times"));
+        for (who, entries) in entries {
+            let writes = self.ledger.writes.get(&who).copied().unwrap_or(0);
+            // Of a row that only its delete was heard of nobody can say which one it was.
+            let is_known = !self.ledger.shop.is_counted(who.0) || parse_uuid(&who.1).is_none();
+            if entries > writes && is_known {
+                return Err(format!("{who:?} was written {writes} times and is in the log {entries} times"));
             }
         }
         Ok(())
@@ -93,8 +121,8 @@ impl World {
 
     /// A column that counts holds the sum of all differences, except where a person has decided what it holds.
     fn check_counts(&mut self, rows: &BTreeMap<Key, Row>) -> Result<(), String> {
-        let automatic = |key: &Key| {
-            let mut noted = self.hub.conflicts.iter().filter(|noted| noted.key == *key);
+        let automatic = |key: &Who| {
+            let mut noted = self.hub.conflicts.iter().filter(|noted| self.hub.who(&noted.key) == *key);
             noted.all(|noted| noted.standing == Standing::Automatic) && !self.ledger.uncounted.contains(key)
         };
         for ((key, column), sum) in self.ledger.counted.iter().filter(|((key, _), _)| automatic(key)) {

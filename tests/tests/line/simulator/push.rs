@@ -7,11 +7,12 @@ use tillsync_core::kept::{Kept, is_with_server};
 use tillsync_core::print::row_print;
 use tillsync_core::row::Row;
 
+use super::capture::Seen;
 use super::hub::{Answer, Outgoing};
+use super::refill::Refill;
 use super::register::Register;
 use super::shop::{Key, Table};
 use super::state::{Change, EventId, Held, Standing};
-use super::store::Store;
 
 /// What is on its way.
 #[derive(Clone, Debug)]
@@ -20,6 +21,10 @@ pub enum Batch {
     Changes(Vec<usize>),
     /// A stretch of a table in the first full sync.
     Upload { table: Table, position: String, rows: Vec<(Key, Row)> },
+    /// A question: what the hub has in columns that came.
+    Question(Refill),
+    /// What the register has in columns that came, and the hub does not.
+    Refill(Refill, Vec<(Key, Row)>),
 }
 
 impl Register {
@@ -61,25 +66,32 @@ impl Register {
     }
 
     fn next_upload(&mut self, rows_max: usize, now: i64) -> Option<(Batch, Vec<Outgoing>)> {
-        for table in Store::tables() {
+        for table in self.store.schema.tables().collect::<Vec<_>>() {
             while !self.state.uploads.entry(table).or_default().finished {
                 let position = self.state.uploads[&table].position.clone();
                 let found = self.store.rows_after(table, position.as_deref(), rows_max);
-                let Some(((_, last), _)) = found.last() else {
+                let Some((last, _)) = found.last() else {
                     self.state.uploads.entry(table).or_default().finished = true;
                     self.agent().inbox_due = true;
                     break;
                 };
-                let position = last.clone();
-                let mut rows = found;
+                let position = last.1.clone();
+                let mut identity = self.identity();
+                let mut rows: Vec<(Key, Row)> = found.iter().map(|(place, row)| identity.wire(place, row)).collect();
+                let named = identity.named;
+                self.state.ids.remember(named);
+                if self.shop.is_counted(table) {
+                    rows.iter().for_each(|(key, _)| self.state.ids.seen(key, None));
+                }
                 rows.retain(|(key, _)| !is_with_server(self.state.shadow.get(key), self.state.has_unsent(key)));
                 rows.retain(|(key, row)| match self.state.shadow.get(key) {
                     None => {
-                        self.state.shadow.insert(key.clone(), Kept::uploaded(row, self.shop.columns(key.0)));
+                        let kept = Kept::uploaded(row, self.state.columns(key.0));
+                        self.state.shadow.insert(key.clone(), kept);
                         true
                     }
                     // An earlier try carried the row as it was: what the POS did since is a change.
-                    Some(_) => !self.record_look(key.clone(), Some(row.clone()), now),
+                    Some(_) => !self.record_look(key.clone(), Some(row.clone()), Seen::ByScan, now),
                 });
                 if rows.is_empty() {
                     self.state.uploads.entry(table).or_default().position = Some(position);
@@ -95,7 +107,7 @@ impl Register {
     fn as_upload(&mut self, key: &Key, row: &Row, now: i64) -> Outgoing {
         let at_ms = self.hub_clock_ms(now);
         Outgoing {
-            event: EventId::Uploaded(self.number, key.clone(), row_print(row)),
+            event: EventId::Uploaded(self.state.uploader, key.clone(), row_print(row)),
             key: key.clone(),
             operation: Operation::Create,
             row: row.clone(),
@@ -124,20 +136,31 @@ impl Register {
                 }
             }
             Batch::Upload { table, position, rows } => {
-                let mut outdated = false;
-                for ((key, row), answer) in rows.iter().zip(answers) {
-                    if self.is_outdated(key, &answer) {
-                        outdated = true;
-                    } else {
-                        self.record_uploaded(key, row, answer);
-                    }
-                }
-                if !outdated {
+                if self.record_rows(rows, answers) {
                     self.state.uploads.entry(*table).or_default().position = Some(position.clone());
                 }
             }
+            Batch::Refill(refill, rows) => {
+                if self.record_rows(rows, answers) {
+                    self.advance_refill(refill);
+                }
+            }
+            Batch::Question(_) => unreachable!("a question has no verdicts"),
         }
         self.agent().inbox_due = true;
+    }
+
+    /// Notes the verdicts about rows that went past the outbox. Says whether all of them are done with.
+    fn record_rows(&mut self, rows: &[(Key, Row)], answers: Vec<Answer>) -> bool {
+        let mut outdated = false;
+        for ((key, row), answer) in rows.iter().zip(answers) {
+            if self.is_outdated(key, &answer) {
+                outdated = true;
+            } else {
+                self.record_uploaded(key, row, answer);
+            }
+        }
+        !outdated
     }
 
     fn record_answer(&mut self, place: usize, answer: Answer) {

@@ -5,13 +5,14 @@ use std::rc::Rc;
 use fastrand::Rng;
 use tillsync_core::clock::Reading;
 use tillsync_core::sync::Sync;
+use uuid::Uuid;
 
 use super::clocks::Clocks;
+use super::coverage::Coverage;
 use super::faults::{Crash, Weather, happens};
 use super::hub::Page;
 use super::ledger::Ledger;
 use super::pos::Pos;
-use super::restore::Finding;
 use super::shop::Shop;
 use super::state::State;
 use super::store::Store;
@@ -41,6 +42,8 @@ pub struct Register {
 #[derive(Debug)]
 pub struct Agent {
     pub sync: Sync,
+    /// The version of the schema that it knows.
+    pub schema: u32,
     pub page: Option<Page>,
     pub inbox_due: bool,
     pub freed: bool,
@@ -76,17 +79,18 @@ pub struct Around<'a> {
     pub weather: &'a Weather,
     pub rng: &'a mut Rng,
     pub ledger: &'a mut Ledger,
+    pub coverage: &'a mut Coverage,
     pub now: i64,
 }
 
 impl Register {
-    pub fn new(number: usize, shop: &Rc<Shop>, clocks: Clocks, weather: &Weather) -> Self {
+    pub fn new(number: usize, shop: &Rc<Shop>, clocks: Clocks, namespace: Uuid, weather: &Weather) -> Self {
         Self {
             number,
             shop: shop.clone(),
             clocks,
-            store: Store::new(shop.clone()),
-            state: State::default(),
+            store: Store::new(shop.clone(), namespace),
+            state: State::new(number, namespace),
             pos: Pos::new(number, weather.restore == 0),
             backup: None,
             was_restored: false,
@@ -104,8 +108,16 @@ impl Register {
         self.state.sent_becomes_unknown();
         let clock = self.begin_clock(around.now);
         let sync = Sync::new(around.weather.sync, around.now);
-        self.agent =
-            Some(Agent { sync, page: None, inbox_due: true, freed: false, clock, calls: Calls::default(), wakeup_ms: i64::MIN });
+        self.agent = Some(Agent {
+            sync,
+            schema: 0,
+            page: None,
+            inbox_due: true,
+            freed: false,
+            clock,
+            calls: Calls::default(),
+            wakeup_ms: i64::MIN,
+        });
     }
 
     /// Ends the agent as a power cut does.
@@ -126,10 +138,11 @@ impl Register {
         if self.pos_waits() {
             return;
         }
-        self.pos.write(&mut self.store, around.ledger, around.rng);
-        if self.state.pull_own || self.examine() == Some(Finding::Restored) {
+        let seen_up_to = (!self.state.scan_due).then_some(self.state.captured_seq);
+        self.pos.write(&mut self.store, seen_up_to, around);
+        if self.state.pull_own || self.is_restored() || (self.was_restored && self.state.scan_due) {
             // Nothing is kept of a row that was on its way when the store went back, so nobody sees that it was here.
-            around.ledger.lose_deletes(self.number);
+            around.ledger.lose_deletes(self.pos.register);
         }
         self.last_write_ms = around.now;
     }

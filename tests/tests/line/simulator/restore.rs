@@ -3,9 +3,9 @@
 use tillsync_core::row::Row;
 use tillsync_core::sync::Event;
 
-use super::ledger::Ledger;
+use super::ledger::{Ledger, facts};
 use super::register::{Around, Register};
-use super::shop::{Key, TABLES};
+use super::shop::{Key, Table};
 
 /// Journal numbers left out after a restore.
 const SEQUENCE_GAP: i64 = 1_000;
@@ -17,52 +17,82 @@ const UNNOTICED_MIN: i64 = 40;
 /// What a visit may find wrong with the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
+    /// The schema is not the one that is known.
+    Schema,
     /// Apply wrote rows that the state does not know of.
     Applied,
-    /// The store is an older copy of itself.
+    /// The store is an older copy of itself, or a copy of another register's.
     Restored,
 }
 
 impl Register {
     /// Somebody copies the store. What the first full sync is about to send is in no outbox, so that is over before.
     pub fn back_up(&mut self) {
-        if !TABLES.into_iter().all(|table| self.state.is_sent(table)) {
-            return;
+        if self.has_uploaded() {
+            self.backup = Some(Box::new(self.store.clone()));
         }
-        self.backup = Some(Box::new(self.store.clone()));
+    }
+
+    /// Whether the first full sync of every table is over.
+    pub fn has_uploaded(&self) -> bool {
+        self.store.schema.tables().all(|table| self.state.is_sent(table))
     }
 
     /// Somebody puts the copy in its place, once in a run. What was written since and not captured is lost with the file. Says whether there
     /// was one.
     pub fn restore(&mut self, ledger: &mut Ledger) -> bool {
         let Some(backup) = self.backup.take().filter(|_| !self.was_restored) else { return false };
-        for key in self.store.touched_after(self.state.captured_seq) {
-            ledger.lose(&key, self.store.row(&key));
+        let touched = self.store.touched_after(self.state.captured_seq);
+        let unseen = self.store.rows().iter().filter(|(place, _)| touched.contains(place) || self.may_be_unseen(place.0));
+        for (place, row) in unseen {
+            ledger.lose(place.0, &place.1, row);
         }
-        ledger.lose_deletes(self.number);
+        for place in touched.iter().filter(|place| self.store.row(place).is_none() && !self.shop.is_counted(place.0)) {
+            ledger.uncounted.insert((place.0, place.1.clone()));
+        }
+        ledger.lose_deletes(self.pos.register);
         ledger.restored.insert(self.number);
-        ledger.uncounted.extend(ledger.deletes.iter().map(|deleted| deleted.key.clone()));
-        for key in backup.rows().keys() {
+        ledger.uncounted.extend(ledger.deletes.iter().map(|deleted| deleted.who.clone()));
+        for (place, row) in backup.rows() {
             // It may be sent anew.
-            ledger.written(key);
+            ledger.written(&ledger.who(place.0, &place.1, row));
         }
         (self.store, self.was_restored) = (*backup, true);
         true
     }
 
+    /// Whether the POS may have changed rows of the table with nothing to tell of it.
+    fn may_be_unseen(&self, table: Table) -> bool {
+        self.state.scan_due || !self.state.is_sent(table) || self.store.schema.bare.contains(&table)
+    }
+
     /// Whether the POS is at the store: after a restore it may be that the agent must look first.
     pub fn pos_waits(&self) -> bool {
-        self.examine() == Some(Finding::Restored) && self.store.last_seq() + UNNOTICED_MIN > self.state.captured_seq
+        self.is_restored() && self.store.last_seq() + UNNOTICED_MIN > self.state.captured_seq
     }
 
     /// Whether the store is as the agent left it.
     pub fn examine(&self) -> Option<Finding> {
-        let (store, state) = (&self.store, &self.state);
-        let behind = store.last_seq() < state.captured_seq || store.cursor < state.cursor || store.applied_seq < state.applied_seq;
-        if store.incarnation != state.incarnation || behind {
+        if self.agent.as_ref().is_some_and(|agent| agent.schema != self.store.schema.version) {
+            return Some(Finding::Schema);
+        }
+        if self.is_restored() {
             return Some(Finding::Restored);
         }
-        (store.applied_seq > state.applied_seq).then_some(Finding::Applied)
+        (self.store.applied_seq > self.state.applied_seq).then_some(Finding::Applied)
+    }
+
+    /// Whether the store is an older one.
+    pub fn is_restored(&self) -> bool {
+        let (store, state) = (&self.store, &self.state);
+        let behind = store.last_seq() < state.captured_seq || store.cursor < state.cursor || store.applied_seq < state.applied_seq;
+        store.incarnation != state.incarnation || behind || self.has_another_past()
+    }
+
+    /// Whether the journal tells another birth under the number of the last one that was captured: the store went back and has come as far
+    /// again since.
+    fn has_another_past(&self) -> bool {
+        self.state.last_birth.is_some_and(|(seq, birth)| self.store.entry_at(seq).is_some_and(|there| there != Some(birth)))
     }
 
     /// The store went back in time. What the hub wrote since is pulled again, this register's own changes included; until that is done
@@ -70,6 +100,7 @@ impl Register {
     pub fn recover_restored(&mut self, around: &mut Around<'_>) {
         let cursor = self.store.whole.min(self.store.cursor);
         self.state.shadow.retain(|_, kept| kept.version() <= cursor);
+        self.state.ids.forget_lost(self.store.first_seq().unwrap_or(0), &self.store.births());
         let unsent: Vec<Key> = self.state.open_unstuck().map(|change| change.key.clone()).collect();
         for key in unsent {
             self.state.shadow.remove(&key);
@@ -83,10 +114,12 @@ impl Register {
         self.state.scan_due = true;
         self.state.captured_seq = self.store.first_seq().map_or(0, |seq| seq - 1);
         self.state.incarnation = incarnation;
+        self.state.last_birth = None;
         self.store.begin_anew(incarnation, cursor, captured + SEQUENCE_GAP, self.state.applied_seq);
         let agent = self.agent();
         agent.page = None;
         agent.sync.handle(Event::Asked, around.now);
+        self.part_store();
     }
 
     /// Everything that the hub had is in the store or in the inbox. What a restored register had yet to send is missing there and in its
@@ -104,34 +137,22 @@ impl Register {
             self.agent().sync.handle(Event::Asked, now);
         }
     }
-
-    /// Compares every row of the tables whose first full sync is over. Gives back how many changes it found.
-    pub fn scan(&mut self, now: i64) -> u64 {
-        let before = self.state.added();
-        let sent = TABLES.into_iter().filter(|table| self.state.is_sent(*table)).collect::<Vec<_>>();
-        for table in &sent {
-            for (key, row) in self.store.rows_after(*table, None, usize::MAX) {
-                self.record_look(key, Some(row), now);
-            }
-        }
-        for table in sent.iter().rev() {
-            let kept = self.state.shadow.iter().filter(|(key, kept)| key.0 == *table && kept.row().is_some());
-            let vanished: Vec<Key> = kept.filter(|(key, _)| self.store.row(key).is_none()).map(|(key, _)| key.clone()).collect();
-            for key in vanished {
-                self.record_look(key, None, now);
-            }
-        }
-        self.state.scan_due = false;
-        (self.state.added() - before) as u64
-    }
 }
 
 impl Ledger {
     /// What was done to the row last is lost with the store's file, and nobody else ever knew.
-    fn lose(&mut self, key: &Key, row: Option<&Row>) {
-        let values = row.map(|row| self.facts(key, row)).unwrap_or_default();
+    fn lose(&mut self, table: Table, id: &str, row: &Row) {
+        self.throw_away(table, row, None);
+        self.uncounted.insert(self.who(table, id, row));
+    }
+
+    /// Somebody throws away what a row holds in a column, or all of it, for one register alone.
+    pub fn throw_away(&mut self, table: Table, row: &Row, column: Option<&str>) {
+        let values: Vec<i64> = facts(&self.shop, table, row)
+            .filter(|(name, _)| column.is_none_or(|column| column == *name))
+            .map(|(_, value)| value)
+            .collect();
         self.replaced.extend(values);
-        self.uncounted.insert(key.clone());
     }
 
     /// A restored store may hold rows that its register had deleted. Of those that its journal names nobody can tell whether the POS wrote
@@ -139,7 +160,7 @@ impl Ledger {
     pub fn lose_deletes(&mut self, register: usize) {
         for deleted in self.deletes.extract_if(.., |deleted| deleted.register == register) {
             self.replaced.extend(deleted.values);
-            self.uncounted.insert(deleted.key);
+            self.uncounted.insert(deleted.who);
         }
     }
 }

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tillsync_core::change::Operation;
-use tillsync_core::kept::Kept;
+use tillsync_core::diff::Added;
+use tillsync_core::kept::{Columns, Kept};
 use tillsync_core::row::Row;
+use uuid::Uuid;
 
-use super::shop::{Key, Table};
+use super::ids::OwnIds;
+use super::shop::{Key, Table, parent};
 
 /// An event's id: one per change for life.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +18,8 @@ pub enum EventId {
     Captured(usize, u64),
     /// A row of a register's first full sync, by its content.
     Uploaded(usize, Key, u64),
+    /// What a register holds in columns that came.
+    Refilled(usize, u64),
     /// A person's decision about a conflict.
     Decided(i64),
 }
@@ -61,9 +66,38 @@ pub struct Progress {
     pub finished: bool,
 }
 
+/// Columns that came to a table, and how far its rows have been asked for again.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Due {
+    pub added: Vec<Added>,
+    /// Rows up to this id are done.
+    pub after: Option<String>,
+    /// All rows were asked for; what is left are those that come late.
+    pub is_through: bool,
+    /// Rows that lack what the hub has and had unsent changes: they are asked for once more when those are sent.
+    pub late: BTreeSet<String>,
+}
+
 /// The state.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct State {
+    /// Whose rows it sends in a first full sync: a copy sends the same as its original.
+    pub uploader: usize,
+    /// The register at the hub, and the machine that it lives on.
+    pub device: usize,
+    pub machine: usize,
+    /// What ids are made from, and whether the store is yet to hear that this is another one now.
+    pub namespace: Uuid,
+    pub parting: bool,
+    pub ids: OwnIds,
+    /// The last birth that was captured, by the journal's number and its own.
+    pub last_birth: Option<(i64, u64)>,
+    /// The columns of every table as they were when the schema was last read.
+    pub selection: BTreeMap<Table, Vec<String>>,
+    /// Tables that were there once and are not any more.
+    pub absent: BTreeSet<Table>,
+    columns: BTreeMap<Table, Columns>,
+    pub refill: BTreeMap<Table, Due>,
     outbox: Vec<Change>,
     /// Places of the changes that are not confirmed.
     open: BTreeSet<usize>,
@@ -93,6 +127,27 @@ pub struct State {
 }
 
 impl State {
+    /// A register's state before anything happened.
+    pub fn new(register: usize, namespace: Uuid) -> Self {
+        Self { uploader: register, device: register, machine: register, namespace, ..Self::default() }
+    }
+
+    /// What the shadow keeps of a table's rows.
+    pub fn columns(&self, table: Table) -> &Columns {
+        &self.columns[&table]
+    }
+
+    /// What was known of a table's columns, if it was ever there.
+    pub fn known_columns(&mut self) -> &mut BTreeMap<Table, Columns> {
+        &mut self.columns
+    }
+
+    /// Tables whose rows are asked for again, once their first full sync is over: what waits of them waits for that.
+    pub fn refilling(&self) -> BTreeSet<Table> {
+        let asked = self.refill.iter().filter(|(table, due)| !due.is_through && !self.absent.contains(table));
+        asked.map(|(table, _)| *table).collect()
+    }
+
     /// Adds a change to the outbox.
     pub fn add(&mut self, change: Change) {
         self.open.insert(self.outbox.len());
@@ -221,16 +276,17 @@ impl State {
         stuck.map(|change| change.key.clone()).collect()
     }
 
-    /// Changes that may be sent, in order. What is about a row in conflict waits behind it, and so do its children.
+    /// Changes that may be sent, in order. What is about a row in conflict waits behind it, and so do its children; and a table to which
+    /// columns came waits until it is known what the hub holds in them.
     pub fn sendable(&self) -> Vec<usize> {
-        let mut blocked = self.blocked();
+        let (mut blocked, refilling) = (self.blocked(), self.refilling());
         let mut places = Vec::new();
         for &place in &self.open {
             let change = &self.outbox[place];
-            if change.standing == Standing::Conflict {
+            if change.standing == Standing::Conflict || refilling.contains(&change.key.0) {
                 continue;
             }
-            let parent = super::shop::parent(&change.key, &change.row);
+            let parent = parent(change.key.0, &change.row);
             if blocked.contains(&change.key) || parent.is_some_and(|parent| blocked.contains(&parent)) {
                 blocked.insert(change.key.clone());
             } else {

@@ -247,3 +247,29 @@ fn hazard_12_a_hub_that_is_restored_gets_back_what_it_lost() {
     assert_eq!(count(&pos(&a.store), "SELECT count(*) FROM sales"), 10);
     assert_eq!(shop.hub.number("SELECT count(*) FROM rows WHERE NOT deleted"), 10);
 }
+
+#[test]
+fn hazard_03_a_backup_from_before_a_table_came_deletes_none_of_its_rows() {
+    const UPGRADE: &str = "CREATE TABLE offers(id INTEGER PRIMARY KEY, what TEXT)";
+    for looks_between in [true, false] {
+        let shop = Shop::open();
+        let (a, b) = shop.pair(SCHEMA, "INSERT INTO sales VALUES (1, 100)");
+        let backup = back_up(&a);
+        for (register, offers) in [(&a, "(1, 'tea'), (2, 'rum')"), (&b, "(3, 'ale')")] {
+            pos(&register.store).execute_batch(&format!("{UPGRADE}; INSERT INTO offers VALUES {offers}")).unwrap();
+            register.sync();
+        }
+        a.sync();
+        same(&a.store, &b.store);
+        // The upgrade went wrong, they thought: back to the backup, and then the upgrade once more.
+        WAYS[0].1(&backup, &a.store);
+        if looks_between {
+            a.sync();
+        }
+        pos(&a.store).execute_batch(UPGRADE).unwrap();
+        a.sync();
+        b.sync();
+        assert_eq!(count(&pos(&b.store), "SELECT count(*) FROM offers"), 3, "nobody said that they should go");
+        same(&a.store, &b.store);
+    }
+}

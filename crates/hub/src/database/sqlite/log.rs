@@ -70,7 +70,16 @@ pub(super) fn head_at(
     let (data, at_ms) = tx.prepare_cached(&sql)?.query_row([place.version], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let by_same_device = is_own_since(tx, place, device_id, base.unwrap_or(0), restored_up_to)?;
     let since = if by_same_device { Vec::new() } else { history(tx, place, base.unwrap_or(0), restored_up_to)? };
-    Ok(Head { version: place.version, at_ms, by_same_device, row: parse(data)?, since })
+    let row = parse(data)?;
+    let deleted = if row.is_none() { row_before(tx, place)? } else { None };
+    Ok(Head { version: place.version, at_ms, by_same_device, row, deleted, since })
+}
+
+/// The row as it was before its last change.
+fn row_before(tx: &Transaction, place: Place) -> rusqlite::Result<Option<Row>> {
+    let sql = "SELECT data FROM change_log WHERE id = (SELECT previous FROM change_log WHERE id = ?1)";
+    let data = tx.prepare_cached(sql)?.query_row([place.version], |row| row.get(0)).optional()?;
+    parse(data.flatten())
 }
 
 /// The entries of a row after `base`, oldest first.
@@ -167,7 +176,7 @@ pub(super) fn is_written_later(tx: &Transaction, place: Place, column: &str, tha
     Ok(true)
 }
 
-/// Whether the row once was like this, as far back as its history is walked.
+/// Whether the row once was like this in the columns that are named, as far back as its history is walked.
 pub(super) fn was_once(tx: &Transaction, place: Place, row: &Row) -> rusqlite::Result<bool> {
     let mut step = tx.prepare_cached("SELECT data, previous FROM change_log WHERE id = ?1")?;
     let mut next = Some(place.version);
@@ -175,7 +184,7 @@ pub(super) fn was_once(tx: &Transaction, place: Place, row: &Row) -> rusqlite::R
         let Some(id) = next else { return Ok(false) };
         let entry = step.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         let Some((data, previous)) = entry else { return Ok(false) };
-        if parse(data)?.is_some_and(|then| then.same_as(row)) {
+        if parse(data)?.is_some_and(|then| row.is_part_of(&then)) {
             return Ok(true);
         }
         next = previous;

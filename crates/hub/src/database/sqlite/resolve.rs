@@ -39,7 +39,7 @@ pub(super) fn resolve(tx: &Transaction, wish: &Resolve) -> rusqlite::Result<Reso
         return Ok(ResolveOutcome::RowChanged(Box::new(resolved(conflict, head.row.as_ref())?)));
     }
     let row = match decide(&conflict, head.row.as_ref(), wish) {
-        Ok(row) => row,
+        Ok(row) => row.map(|row| head.make_anew(row)),
         Err(why) => return Ok(ResolveOutcome::Impossible(why)),
     };
     let by = wish.device_id.as_deref().unwrap_or(ADMIN);
