@@ -8,6 +8,7 @@ mod setup;
 mod shop;
 mod test;
 mod torture;
+mod window;
 mod workspace;
 
 use std::process::ExitCode;

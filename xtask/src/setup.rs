@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::workspace::{is_installed, run, succeeds};
 
-/// A Debian package, known to be there by a program of it. Looking for the program is instant, needs no network, and is right
+/// A Debian package, known to be there by a program or a file of it. Looking for the program is instant, needs no network, and is right
 /// on machines that got it some other way.
 pub struct Package {
     name: &'static str,
@@ -23,6 +23,17 @@ const FOR_TESTS: &[Package] = &[
     Package { name: "libsecret-tools", program: "secret-tool", reason: "lets keychain tests look at the keychain from outside" },
 ];
 
+/// For the tests of the tray's window.
+const FOR_WINDOW: &[Package] = &[
+    Package { name: "npm", program: "npm", reason: "fetches what the window is made with" },
+    Package { name: "chromium", program: "chromium", reason: "shows the window to its tests" },
+    Package {
+        name: "fonts-noto-core",
+        program: "/usr/share/fonts/truetype/noto/NotoSansArabic-Regular.ttf",
+        reason: "the letters in the pictures of the window",
+    },
+];
+
 /// For the Windows half of `cargo xtask check-platforms`.
 pub const FOR_WINDOWS: &[Package] = &[
     Package { name: "gcc-mingw-w64-x86-64", program: "x86_64-w64-mingw32-gcc", reason: "compiles C for Windows" },
@@ -31,7 +42,8 @@ pub const FOR_WINDOWS: &[Package] = &[
 
 /// Installs what the tests need and the machine lacks.
 pub fn for_tests() -> Result<()> {
-    install(FOR_TESTS)
+    install(FOR_TESTS)?;
+    install(FOR_WINDOW)
 }
 
 /// Installs the packages that are missing, or says how to.

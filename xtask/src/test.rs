@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::setup;
+use crate::window;
 use crate::workspace::{cargo, run, step, succeeds};
 
 /// Runs all of it; the first failure ends it.
@@ -11,6 +12,7 @@ pub fn test() -> Result<()> {
     step("formatting", || run(cargo().args(["fmt", "--all", "--check"])))?;
     step("clippy", || run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])))?;
     step("documentation", || run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-Dwarnings")))?;
+    window::test()?;
     step("programs that tests start", || run(cargo().args(["build", "--workspace", "--bins"])))?;
     if !succeeds("cargo", &["nextest", "--version"]) {
         return step("tests", || run(cargo().args(["test", "--workspace", "--no-fail-fast"])));

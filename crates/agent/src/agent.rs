@@ -15,7 +15,7 @@ use crate::clock::{Clock, Heard, now_ms};
 use crate::faults::{Ended, Faults};
 use crate::remote::Remote;
 use crate::state::shadow::Entity;
-use crate::state::{State, StateError, marks, outbox};
+use crate::state::{State, StateError, activity, marks, outbox};
 use crate::store::schema::Schema;
 use crate::store::turns::Turns;
 use crate::store::{StoreError, open, write};
@@ -293,6 +293,7 @@ impl Agent {
         tracing::warn!(code = problem.code, text = problem.text, "notice");
         let json = serde_json::to_string(problem).expect("a problem encodes");
         let state = self.state();
+        activity::note_problem(state.conn(), problem, now_ms())?;
         marks::set(state.conn(), marks::NOTICE_MS, now_ms())?;
         Ok(marks::set(state.conn(), marks::NOTICE, json)?)
     }

@@ -22,6 +22,7 @@ use tillsync_core::key::{entity_id, parse_entity_id, parse_uuid};
 use tillsync_core::rhythm::Moment;
 use tillsync_core::row::Row;
 use tillsync_core::sync::Applied;
+use tillsync_core::window::Happening;
 
 use crate::agent::{Agent, AgentError, StoreSide};
 use crate::apply::one::Desk;
@@ -31,7 +32,7 @@ use crate::pull::Reach;
 use crate::remote::Incoming;
 use crate::state::State;
 use crate::state::inbox::{self, Reason};
-use crate::state::{again, conflicts, ids as state_ids, marks as state_marks, outbox, outside, shadow, snapshot, upload};
+use crate::state::{activity, again, conflicts, ids as state_ids, marks as state_marks, outbox, outside, shadow, snapshot, upload};
 use crate::store::schema::Table;
 use crate::store::{StoreError, applied, journal, marks, open, schema, write};
 
@@ -435,6 +436,7 @@ pub(crate) fn note_received(tx: &Transaction<'_>, rows: i64) -> Result<(), Agent
     if rows > 0 {
         state_marks::add(tx, state_marks::APPLIED_SEQ, rows)?;
         state_marks::add(tx, state_marks::RECEIVED, rows)?;
+        activity::count(tx, Happening::Received, rows.unsigned_abs(), now_ms())?;
         tracing::info!(received = rows, "applied");
     }
     Ok(())

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tillsync_core::config::Config;
 use tillsync_core::problem::Problem;
 use tillsync_core::sync::Trouble;
+use tillsync_core::window::{Ask, Reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 
@@ -26,6 +27,7 @@ use crate::rekey::Rekeyed;
 use crate::runtime::{Outcome, Request};
 use crate::scan::Scan;
 use crate::status::Status;
+use crate::window;
 use crate::wiped::Fetched;
 
 /// Both sides say this first; another number means another version of Tillsync.
@@ -83,6 +85,11 @@ pub enum Command {
     },
     /// Replace the API key.
     Rekey,
+    /// What the window asks.
+    Window {
+        /// The question.
+        ask: Ask,
+    },
     /// Stop.
     Stop,
 }
@@ -110,6 +117,11 @@ pub enum Answer {
     Config {
         /// [`config_print`] of it.
         print: u64,
+    },
+    /// What the window asked.
+    Window {
+        /// The answer.
+        reply: Reply,
     },
     /// It is done.
     Done,
@@ -262,6 +274,7 @@ async fn answer(command: Command, agent: &Arc<Agent>, requests: &mpsc::Sender<Re
         Command::Status => {
             return on_thread(agent, |agent| agent.status(true).map(|status| Answer::Status(Box::new(status)))).await;
         }
+        Command::Window { ask } => return Answer::Window { reply: window::answer(agent, requests, ask).await },
         Command::Config => return Answer::Config { print: config_print(&agent.config) },
         Command::Scan { accept_deletes } => {
             let answer = on_thread(agent, move |agent| agent.scan(accept_deletes).map(Answer::Scanned)).await;

@@ -37,4 +37,5 @@ pub mod status;
 pub mod store;
 pub mod upload;
 pub mod watch;
+pub mod window;
 pub mod wiped;

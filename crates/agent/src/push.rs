@@ -11,15 +11,17 @@ use tillsync_core::clock::by_one_clock;
 use tillsync_core::policy::Policies;
 use tillsync_core::row::Row;
 use tillsync_core::sync::{Pushed, Trouble};
+use tillsync_core::window::Happening;
 
 use crate::agent::{Agent, AgentError, StoreSide};
 use crate::clock::now_ms;
 use crate::refill::Refill;
 use crate::remote::{Answer, Outgoing, PushContext, PushReply};
 use crate::state::outbox::{Entry, Standing};
-use crate::state::{again, conflicts, inbox, marks, outbox, refill, shadow};
+use crate::state::{activity, again, conflicts, inbox, marks, outbox, refill, shadow};
 use crate::store::schema::Schema;
 use crate::upload::Upload;
+use crate::window::called;
 
 /// The largest batch that the hub takes and that still gets through a slow line in good time.
 pub const BATCH_MAX: u32 = 2_000;
@@ -233,6 +235,7 @@ impl Agent {
         }
         let stored = answers.iter().filter(|answer| answer.verdict.is_some_and(is_stored)).count();
         marks::add(&tx, marks::SENT, stored as i64)?;
+        activity::count(&tx, Happening::Sent, stored as u64, now)?;
         tx.commit()?;
         tracing::info!(sent = outgoing.len(), stored, "pushed");
         self.inbox_due.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -338,6 +341,7 @@ fn record_answer(
         Verdict::Rejected => {
             tracing::warn!(entity = change.entity, reason = answer.reason, "change refused by the server");
             outbox::set_standing(tx, id, Standing::Parked, answer.reason.as_deref())?;
+            activity::note_row(tx, Happening::Parked, &change.entity, &called(Some(&change.data), &change.key), now)?;
         }
     }
     Ok(())

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use tillsync_core::config::Capture as CaptureMode;
 use tillsync_core::problem::Problem;
 use tillsync_core::sync::{Applied, Captured, Effect, Event, Pulled, Pushed, Settings, Sync, Trouble};
+use tillsync_core::window::Happening;
 use tillsync_core::wire::hub::WAIT_MS_MAX;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::agent::{Agent, AgentError};
 use crate::clock::{in_ticks, now_ms, ticks_ms};
 use crate::push::BATCH_MAX;
-use crate::state::{conflicts, inbox, marks, outbox};
+use crate::state::{activity, conflicts, inbox, marks, outbox};
+use crate::status::full_sync;
 
 /// Hints that wait to be handled; more would say nothing new.
 const HINTS_MAX: usize = 64;
@@ -111,6 +113,8 @@ pub struct Runtime {
     waiters: Vec<Waiter>,
     trouble: Option<Trouble>,
     failure: Option<Problem>,
+    /// The first full sync goes on.
+    first_sync: bool,
 }
 
 impl Runtime {
@@ -139,6 +143,7 @@ impl Runtime {
             waiters: Vec::new(),
             trouble: None,
             failure: None,
+            first_sync: false,
         }
     }
 
@@ -171,6 +176,9 @@ impl Runtime {
         if tokio::time::timeout(DRAIN, self.drain(end)).await.is_err() {
             tracing::info!("stopped with changes still to send; they are kept");
         }
+        if end == End::Stopped {
+            activity::note(self.agent.state().conn(), Happening::Stopped, now_ms())?;
+        }
         Ok(end)
     }
 
@@ -184,6 +192,8 @@ impl Runtime {
         outbox::prune(state.conn(), now_ms())?;
         conflicts::prune(state.conn(), now_ms())?;
         marks::clear(state.conn(), marks::STORE_TROUBLE)?;
+        activity::note(state.conn(), Happening::Started, now_ms())?;
+        self.first_sync = full_sync(state.conn())?.is_some();
         if let Some(until) = marks::get::<i64>(state.conn(), marks::PAUSED)? {
             self.sync.handle(Event::Pause { until_ms: (until > 0).then(|| in_ticks(until)) }, ticks_ms());
         }
@@ -259,6 +269,10 @@ impl Runtime {
         }
         let pushed = matches!(done.event, Event::Pushed(Pushed::Done { .. }));
         self.sync.handle(done.event, ticks_ms());
+        if self.first_sync && full_sync(self.agent.state().conn())?.is_none() {
+            self.first_sync = false;
+            activity::note(self.agent.state().conn(), Happening::FullSync, now_ms())?;
+        }
         // What was sent just now is missing in a restored store, and a pull brings it back.
         if self.agent.pull_anew.swap(false, Ordering::Relaxed) || (pushed && self.agent.is_restoring()?) {
             self.sync.handle(Event::Asked, ticks_ms());
@@ -310,10 +324,12 @@ impl Runtime {
             }
             Request::Pause { until_ms } => {
                 marks::set(self.agent.state().conn(), marks::PAUSED, until_ms.unwrap_or(0))?;
+                activity::note(self.agent.state().conn(), Happening::Paused, now_ms())?;
                 self.sync.handle(Event::Pause { until_ms: until_ms.map(in_ticks) }, now);
             }
             Request::Resume => {
                 marks::clear(self.agent.state().conn(), marks::PAUSED)?;
+                activity::note(self.agent.state().conn(), Happening::Resumed, now_ms())?;
                 self.sync.handle(Event::Resume, now);
             }
             Request::Look => {

@@ -1,17 +1,19 @@
 //! What the agent is doing, gathered from state and store; the sentence is made in the core.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use tillsync_core::language::english;
 use tillsync_core::problem::Problem;
-use tillsync_core::status::{Facts, State, Summary, summarise};
+use tillsync_core::status::{Facts, Summary, summarise};
 use tillsync_core::sync::Trouble;
 use tillsync_core::sync::retry::FAILURES_TO_TELL;
 
+use tillsync_core::window::Happening;
+pub use tillsync_core::window::{FullSync, Status};
+
 use crate::agent::{Agent, AgentError};
 use crate::clock::now_ms;
-use crate::state::{inbox, marks, outbox, shared, snapshot, upload};
+use crate::state::{activity, inbox, marks, outbox, shared, snapshot, upload};
 use crate::store::null_keys::COUNTED_MAX;
 use crate::store::{journal, marks as store_marks, open, schema};
 
@@ -20,56 +22,6 @@ const NOTICE_SHOWN_MS: i64 = 86_400_000;
 
 /// A status that looks at the store lets the POS go first, but people do not wait longer than this.
 const PATIENCE: Duration = Duration::from_millis(200);
-
-/// The answer of `tillsync status --json`. Times are Unix milliseconds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Status {
-    /// One word.
-    pub state: State,
-    /// One sentence.
-    pub sentence: String,
-    /// Changes that the server has not confirmed: outbox, journal, and rows of the first full sync.
-    pub pending: u64,
-    /// Changes refused by the server, and rows refused by the store.
-    pub parked: u64,
-    /// Changes that contradict another register's.
-    pub conflicts: u64,
-    /// When the oldest pending change was captured.
-    pub oldest_pending_ms: Option<i64>,
-    /// When the server last answered.
-    pub last_sync_ms: Option<i64>,
-    /// The last change of the server that the store holds.
-    pub cursor: i64,
-    /// The id that the server knows this register by.
-    pub device_id: Option<String>,
-    /// The server's address.
-    pub server: String,
-    /// The store.
-    pub store: PathBuf,
-    /// What a person may want to look at, the worst first.
-    pub problems: Vec<Problem>,
-    /// What people call this register.
-    pub name: String,
-    /// Whether an agent is running.
-    pub running: bool,
-    /// The first full sync while it lasts.
-    pub full_sync: Option<FullSync>,
-    /// Changes sent and received so far.
-    pub synced: u64,
-    /// Changes sent so far.
-    pub sent: u64,
-    /// Changes received so far.
-    pub received: u64,
-}
-
-/// Rows of the first full sync, both ways.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FullSync {
-    /// Rows done.
-    pub done: u64,
-    /// Rows in all.
-    pub total: u64,
-}
 
 struct StoreLook {
     /// Journal entries that are not in the outbox yet.
@@ -94,7 +46,7 @@ impl Agent {
         let parked = counts.parked + inbox::count_stuck(conn, now)?;
         let cursor = marks::get(conn, marks::CURSOR)?.unwrap_or(0);
         let uploaded = upload::totals(conn)?;
-        let full_sync = full_sync(conn, cursor)?;
+        let full_sync = full_sync(conn)?;
         let noted_ms: i64 = marks::get(conn, marks::NOTICE_MS)?.unwrap_or(0);
         let notice = (now - noted_ms < NOTICE_SHOWN_MS).then_some(marks::NOTICE);
         for name in [marks::TROUBLE, marks::STORE_TROUBLE].into_iter().chain(notice) {
@@ -125,12 +77,13 @@ impl Agent {
             in_step: marks::get(conn, marks::CAUGHT_UP)?.unwrap_or(false) && full_sync.is_none() && is_compared,
             problems,
         };
-        let Summary { state: word, sentence, problems } = summarise(&facts, now, clock_text);
+        let Summary { sentence: says, problems } = summarise(&facts, now);
         let sent = marks::get::<i64>(conn, marks::SENT)?.unwrap_or(0) as u64;
         let received = marks::get::<i64>(conn, marks::RECEIVED)?.unwrap_or(0) as u64;
         Ok(Status {
-            state: word,
-            sentence,
+            state: says.state(),
+            sentence: english().sentence(&says, clock_text),
+            says,
             pending,
             parked,
             conflicts: counts.conflicts,
@@ -186,6 +139,9 @@ impl Agent {
         let trouble =
             marks::get::<String>(conn, marks::TROUBLE)?.is_some() || marks::get::<i64>(conn, marks::OFFLINE_SINCE_MS)?.is_some();
         if trouble || (now - noted).abs() >= NOTE_MS {
+            if marks::get::<i64>(conn, marks::OFFLINE_SINCE_MS)?.is_some() {
+                activity::note(conn, Happening::Online, now)?;
+            }
             marks::clear(conn, marks::TROUBLE)?;
             marks::clear(conn, marks::OFFLINE_SINCE_MS)?;
             marks::set(conn, marks::LAST_SYNC_MS, now)?;
@@ -209,6 +165,7 @@ impl Agent {
         let conn = state.conn();
         if offline && marks::get::<i64>(conn, marks::OFFLINE_SINCE_MS)?.is_none() {
             marks::set(conn, marks::OFFLINE_SINCE_MS, now_ms())?;
+            activity::note(conn, Happening::Offline, now_ms())?;
         }
         if let Some(problem) = problem {
             marks::set(conn, marks::TROUBLE, serde_json::to_string(&problem).expect("a problem encodes"))?;
@@ -225,7 +182,8 @@ fn rows_to_fetch(conn: &rusqlite::Connection, cursor: i64) -> Result<u64, AgentE
     Ok(marks::get::<i64>(conn, marks::HEAD)?.unwrap_or(0).saturating_sub(cursor).max(0) as u64)
 }
 
-fn full_sync(conn: &rusqlite::Connection, cursor: i64) -> Result<Option<FullSync>, AgentError> {
+/// The first full sync while it lasts.
+pub(crate) fn full_sync(conn: &rusqlite::Connection) -> Result<Option<FullSync>, AgentError> {
     let up = upload::totals(conn)?;
     let caught_up = marks::get(conn, marks::CAUGHT_UP)?.unwrap_or(false);
     if up.finished && caught_up {
@@ -234,13 +192,16 @@ fn full_sync(conn: &rusqlite::Connection, cursor: i64) -> Result<Option<FullSync
     let (down_done, down_total) = match snapshot::get(conn)? {
         Some(snapshot) => (snapshot.done.min(snapshot.total), snapshot.total),
         None if caught_up => (0, 0),
-        None => (cursor as u64, marks::get(conn, marks::HEAD)?.unwrap_or(0).max(cursor) as u64),
+        None => {
+            let cursor: i64 = marks::get(conn, marks::CURSOR)?.unwrap_or(0);
+            (cursor as u64, marks::get(conn, marks::HEAD)?.unwrap_or(0).max(cursor) as u64)
+        }
     };
     Ok(Some(FullSync { done: up.done + down_done, total: up.total + down_total }))
 }
 
 /// Local `hh:mm`.
-fn clock_text(unix_ms: i64) -> String {
+pub fn clock_text(unix_ms: i64) -> String {
     let zone = jiff::tz::TimeZone::system();
     jiff::Timestamp::from_millisecond(unix_ms).map(|time| time.to_zoned(zone).strftime("%H:%M").to_string()).unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! The pure part of Tillsync: no clock, disk, network or randomness; those come in as parameters.
 //!
-//! Modules in reading order: what a row is, how it travels, what the hub decides, what the agent does next.
+//! What a row is, how it travels, what the hub decides, what the agent does next, and what people are told.
 
 pub mod arrival;
 pub mod change;
@@ -10,7 +10,10 @@ pub mod diff;
 pub mod digest;
 pub mod kept;
 pub mod key;
+pub mod language;
+pub mod menu;
 pub mod merge;
+pub mod notice;
 pub mod policy;
 pub mod print;
 pub mod problem;
@@ -22,4 +25,5 @@ pub mod row;
 pub mod status;
 pub mod sync;
 pub mod value;
+pub mod window;
 pub mod wire;

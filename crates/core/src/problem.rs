@@ -1,9 +1,12 @@
 //! Problems: everything Tillsync ever asks a person to look at, in one place, with what to do about it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// How much a problem matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth knowing; nothing is stuck.
@@ -14,8 +17,33 @@ pub enum Severity {
     Error,
 }
 
-/// A problem as people see it.
+/// What a sentence is about: a name, or a number with its plural.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(untagged)]
+pub enum Argument {
+    /// A number.
+    Number(i64),
+    /// Anything else.
+    Text(String),
+}
+
+impl From<&str> for Argument {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<i64> for Argument {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+/// A problem as people see it. On the command line `text` and `action` say it; window and tray say it in the person's language, by
+/// `code` and `arguments` (see [`crate::language`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Problem {
     /// A stable word for programs.
     pub code: String,
@@ -25,6 +53,10 @@ pub struct Problem {
     pub text: String,
     /// What to do, one sentence.
     pub action: String,
+    /// What the sentence is about.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(test, ts(as = "Option<BTreeMap<String, Argument>>", optional))]
+    pub arguments: BTreeMap<String, Argument>,
 }
 
 impl Problem {
@@ -40,7 +72,14 @@ impl Problem {
     }
 
     fn new(code: &str, severity: Severity, text: impl Into<String>, action: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), severity, text: text.into(), action: action.into() }
+        Self { code: code.to_owned(), severity, text: text.into(), action: action.into(), arguments: BTreeMap::new() }
+    }
+
+    /// The same with something that the sentence is about.
+    #[must_use]
+    pub fn with(mut self, name: &str, argument: impl Into<Argument>) -> Self {
+        self.arguments.insert(name.to_owned(), argument.into());
+        self
     }
 
     /// The server was not reached several times in a row.
@@ -51,6 +90,8 @@ impl Problem {
             format!("The server did not answer {failures} times in a row: {why}."),
             "Check the network and the server address; every change is kept and sent when the server answers.",
         )
+        .with("failures", i64::from(failures))
+        .with("why", why)
     }
 
     /// The server answers with errors of its own several times in a row.
@@ -61,6 +102,8 @@ impl Problem {
             format!("The server failed {failures} times in a row: {why}."),
             "Tell whoever runs the server; every change is kept and sent when it recovers.",
         )
+        .with("failures", i64::from(failures))
+        .with("why", why)
     }
 
     /// Something answered that is no sync server.
@@ -71,6 +114,7 @@ impl Problem {
             format!("What answers at the server address is not a sync server: {why}."),
             "Check the server address, or log in to the network if it shows a log-in page.",
         )
+        .with("why", why)
     }
 
     /// The key was refused.
@@ -81,6 +125,7 @@ impl Problem {
             format!("The server refuses this register's key: {why}."),
             "Ask for an enrolment token and run `tillsync init` again with it; every change is kept.",
         )
+        .with("why", why)
     }
 
     /// The device is suspended.
@@ -102,6 +147,8 @@ impl Problem {
             "Run `tillsync init --enroll-token TOKEN` to make it a register of its own, or `tillsync init --replace` if the other machine is \
              gone for good; the POS goes on, and every change is kept.",
         )
+        .with("name", name)
+        .with("device", device)
     }
 
     /// A copy has an identity of its own now.
@@ -112,6 +159,7 @@ impl Problem {
             format!("This was a copy of the register {name} on another machine; it is a register of its own now."),
             "Nothing to do. If the other machine is gone, its device can be deleted at the server.",
         )
+        .with("name", name)
     }
 
     /// There is no key to be found.
@@ -122,6 +170,7 @@ impl Problem {
             format!("This register's key cannot be read: {why}."),
             "Unlock the keychain, or run `tillsync init` again with an enrolment token.",
         )
+        .with("why", why)
     }
 
     /// Changes that the server refuses.
@@ -132,6 +181,7 @@ impl Problem {
             format!("{count} refused by the server or the store."),
             "See `tillsync outbox --parked`; send again with `outbox retry ID` or give up with `outbox discard ID`.",
         )
+        .with("count", count as i64)
     }
 
     /// Changes that contradict another register's.
@@ -142,6 +192,7 @@ impl Problem {
             format!("{count} in conflict with another register."),
             "See `tillsync conflicts`; decide with `tillsync conflicts resolve ID --keep local` or `--keep server`.",
         )
+        .with("count", count as i64)
     }
 
     /// The oldest unsent change is older than anybody should have to wait.
@@ -152,11 +203,13 @@ impl Problem {
             format!("The oldest unsent change is {hours} h old."),
             "Check the network and the server; `tillsync doctor` says more.",
         )
+        .with("hours", hours)
     }
 
     /// The store cannot be used.
     pub fn store(code: &str, text: impl Into<String>, action: impl Into<String>) -> Self {
-        Self::new(code, Severity::Error, text, action)
+        let text = text.into();
+        Self::new(code, Severity::Error, text.clone(), action).with("why", text.trim_end_matches('.'))
     }
 
     /// A table that does not sync.
@@ -167,6 +220,8 @@ impl Problem {
             format!("The table {table} does not sync: {why}."),
             "Give it a primary key, or leave it out with `exclude_tables` in the config.",
         )
+        .with("table", table)
+        .with("why", why)
     }
 
     /// The config says something about a table that does not fit the store.
@@ -177,6 +232,7 @@ impl Problem {
             format!("The config does not fit the store: {what}."),
             "Correct it with `tillsync tables set` or in the config; `tillsync tables` shows what is there.",
         )
+        .with("why", what)
     }
 
     /// The config has changed what a table's keys mean, after rows of it were synced.
@@ -189,6 +245,7 @@ impl Problem {
                 "Set it back with `tillsync tables set {table} --key {before}`; with another key the rows would come a second time."
             ),
         )
+        .with("table", table)
     }
 
     /// The journal was missing and has been put back.
@@ -201,6 +258,7 @@ impl Problem {
             ),
             "Nothing to do. If it happens often, ask the POS vendor to leave the tables and triggers named _tillsync_* alone.",
         )
+        .with("what", what)
     }
 
     /// Many rows are gone from the store and no trigger saw them go.
@@ -211,11 +269,12 @@ impl Problem {
             format!("{count} rows have vanished from the store without a trace; the other registers still have them."),
             "If that is right, run `tillsync verify --accept-deletes`; to have them back, `tillsync verify --fetch-vanished`.",
         )
+        .with("count", count)
     }
 
     /// Rows that share a key which holds NULL. `is_more` when not all of them were counted.
     pub fn rows_without_key(table: &str, rows: u64, is_more: bool) -> Self {
-        let rows = match (rows, is_more) {
+        let said = match (rows, is_more) {
             (1, false) => "1 row of the table".to_owned(),
             (rows, false) => format!("{rows} rows of the table"),
             (rows, true) => format!("{rows} rows or more of the table"),
@@ -223,9 +282,11 @@ impl Problem {
         Self::new(
             Self::ROWS_WITHOUT_KEY,
             Severity::Attention,
-            format!("{rows} {table} cannot be told apart and do not sync: their key holds NULL, and more than one row has it."),
+            format!("{said} {table} cannot be told apart and do not sync: their key holds NULL, and more than one row has it."),
             "Give each of these rows a key of its own, or leave the table out with `exclude_tables` in the config.",
         )
+        .with("table", table)
+        .with("count", rows as i64)
     }
 
     /// The store went back in time.
@@ -257,6 +318,8 @@ impl Problem {
             format!("A row of {table} that was deleted on another register has come back: {why}."),
             "Nothing to do. Delete it again once nothing refers to it.",
         )
+        .with("table", table)
+        .with("why", why)
     }
 
     /// The server lost a part of its log.
@@ -271,12 +334,19 @@ impl Problem {
 
     /// The state folder cannot be written.
     pub fn state(text: impl Into<String>) -> Self {
+        let text = text.into();
         Self::new(
             "state",
             Severity::Error,
-            text,
+            text.clone(),
             "Free some space or repair the state folder; the journal in the store keeps every change.",
         )
+        .with("why", text.trim_end_matches('.'))
+    }
+
+    /// This machine could not be made a register.
+    pub fn set_up_failed(why: &str) -> Self {
+        Self::new("set_up_failed", Severity::Error, format!("{why}."), "Correct it, then try again.").with("why", why)
     }
 
     /// No agent runs.

@@ -1,4 +1,4 @@
-//! From facts to the one honest sentence.
+//! From facts to the one honest sentence, as a value: [`crate::language`] puts it into words.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +11,11 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// The register's state in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
 pub enum State {
+    /// There is no register yet.
+    NotSetUp,
     /// Everything is sent and fetched.
     Synced,
     /// Work is under way.
@@ -56,19 +59,70 @@ impl Facts {
     }
 }
 
-/// State, sentence and problems.
+/// The one honest sentence. Times are Unix milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Sentence {
+    /// There is no register yet.
+    NotSetUp,
+    /// Everything is sent and fetched.
+    Synced,
+    /// Work is under way.
+    Syncing {
+        /// Changes still to send and to fetch.
+        left: u64,
+    },
+    /// The server is not reached.
+    Offline {
+        /// Changes that wait for it.
+        waiting: u64,
+        /// Since when.
+        since_ms: i64,
+    },
+    /// A person asked for quiet.
+    Paused {
+        /// Until then, or until a person says so.
+        until_ms: Option<i64>,
+    },
+    /// Something waits for a person.
+    Attention {
+        /// How many things.
+        count: u64,
+    },
+    /// Syncing stands still.
+    Error {
+        /// What is the matter.
+        problem: Problem,
+    },
+}
+
+impl Sentence {
+    /// The same in one word.
+    pub fn state(&self) -> State {
+        match self {
+            Self::NotSetUp => State::NotSetUp,
+            Self::Synced => State::Synced,
+            Self::Syncing { .. } => State::Syncing,
+            Self::Offline { .. } => State::Offline,
+            Self::Paused { .. } => State::Paused,
+            Self::Attention { .. } => State::Attention,
+            Self::Error { .. } => State::Error,
+        }
+    }
+}
+
+/// Sentence and problems.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// One word.
-    pub state: State,
-    /// One sentence.
-    pub sentence: String,
+    /// The sentence.
+    pub sentence: Sentence,
     /// Everything a person may want to look at, the worst first.
     pub problems: Vec<Problem>,
 }
 
-/// Sums up. `clock` turns Unix milliseconds into the local `hh:mm`.
-pub fn summarise(facts: &Facts, now: i64, clock: impl Fn(i64) -> String) -> Summary {
+/// Sums up.
+pub fn summarise(facts: &Facts, now: i64) -> Summary {
     let mut problems = facts.problems.clone();
     if facts.parked > 0 {
         problems.push(Problem::parked(facts.parked));
@@ -81,59 +135,27 @@ pub fn summarise(facts: &Facts, now: i64, clock: impl Fn(i64) -> String) -> Summ
         problems.push(Problem::oldest_unsent(age_h));
     }
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
-    let state = state(facts, &problems);
-    let sentence = sentence(state, facts, &problems, clock);
-    Summary { state, sentence, problems }
+    Summary { sentence: sentence(facts, &problems), problems }
 }
 
-fn state(facts: &Facts, problems: &[Problem]) -> State {
-    match problems.first().map(|problem| problem.severity) {
-        Some(Severity::Error) => return State::Error,
-        Some(Severity::Attention) => return State::Attention,
-        Some(Severity::Info) | None => {}
+fn sentence(facts: &Facts, problems: &[Problem]) -> Sentence {
+    match problems.first() {
+        Some(problem) if problem.severity == Severity::Error => return Sentence::Error { problem: problem.clone() },
+        Some(problem) if problem.severity == Severity::Attention => {
+            let counted = |problem: &Problem| problem.code == "parked" || problem.code == "conflicts";
+            let others = problems.iter().filter(|problem| problem.severity == Severity::Attention && !counted(problem)).count();
+            return Sentence::Attention { count: facts.parked + facts.conflicts + others as u64 };
+        }
+        _ => {}
     }
-    if facts.paused.is_some() {
-        State::Paused
-    } else if facts.offline_since_ms.is_some() {
-        State::Offline
+    if let Some(until_ms) = facts.paused {
+        Sentence::Paused { until_ms }
+    } else if let Some(since_ms) = facts.offline_since_ms {
+        Sentence::Offline { waiting: facts.pending, since_ms }
     } else if facts.left() > 0 || !facts.in_step {
-        State::Syncing
+        Sentence::Syncing { left: facts.left() }
     } else {
-        State::Synced
-    }
-}
-
-fn sentence(state: State, facts: &Facts, problems: &[Problem], clock: impl Fn(i64) -> String) -> String {
-    match state {
-        State::Synced => "Up to date".to_owned(),
-        State::Syncing => match facts.left() {
-            0 => "Syncing".to_owned(),
-            left => format!("Syncing ({left} left)"),
-        },
-        State::Offline => {
-            let since = facts.offline_since_ms.map(clock).unwrap_or_default();
-            match facts.pending {
-                0 => format!("Offline since {since}"),
-                1 => format!("Offline, 1 change waiting since {since}"),
-                waiting => format!("Offline, {waiting} changes waiting since {since}"),
-            }
-        }
-        State::Paused => match facts.paused.flatten() {
-            Some(until) => format!("Paused until {}", clock(until)),
-            None => "Paused".to_owned(),
-        },
-        State::Attention => {
-            let waiting = facts.parked + facts.conflicts;
-            let others = problems
-                .iter()
-                .filter(|p| p.severity == Severity::Attention && p.code != "parked" && p.code != "conflicts")
-                .count();
-            format!("Needs attention ({})", waiting + others as u64)
-        }
-        State::Error => {
-            let reason = problems.first().map(|problem| problem.text.trim_end_matches('.')).unwrap_or_default();
-            format!("Can't sync ({reason})")
-        }
+        Sentence::Synced
     }
 }
 
@@ -143,45 +165,32 @@ mod tests {
 
     const NOW: i64 = 100 * HOUR_MS;
 
-    fn check(facts: Facts, state: State, sentence: &str) {
+    fn check(facts: Facts, sentence: &Sentence) {
         let facts = Facts { in_step: true, ..facts };
-        let summary = summarise(&facts, NOW, |ms| format!("{:02}:{:02}", ms / HOUR_MS % 24, ms / 60_000 % 60));
-        assert_eq!((summary.state, summary.sentence.as_str()), (state, sentence));
+        assert_eq!(summarise(&facts, NOW).sentence, *sentence);
     }
 
     #[test]
     fn every_state_has_its_sentence() {
-        check(Facts::default(), State::Synced, "Up to date");
-        check(Facts { pending: 3, ..Facts::default() }, State::Syncing, "Syncing (3 left)");
-        check(Facts { pending: 40, rows_to_fetch: 2, ..Facts::default() }, State::Syncing, "Syncing (42 left)");
-        let offline = Some(NOW - HOUR_MS);
-        check(Facts { offline_since_ms: offline, ..Facts::default() }, State::Offline, "Offline since 03:00");
-        check(
-            Facts { pending: 1, offline_since_ms: offline, ..Facts::default() },
-            State::Offline,
-            "Offline, 1 change waiting since 03:00",
-        );
-        check(
-            Facts { pending: 9, offline_since_ms: offline, ..Facts::default() },
-            State::Offline,
-            "Offline, 9 changes waiting since 03:00",
-        );
-        check(Facts { paused: Some(None), ..Facts::default() }, State::Paused, "Paused");
-        check(Facts { paused: Some(Some(NOW)), ..Facts::default() }, State::Paused, "Paused until 04:00");
-        check(Facts { parked: 2, conflicts: 1, ..Facts::default() }, State::Attention, "Needs attention (3)");
-        let refused = Facts { problems: vec![Problem::suspended()], ..Facts::default() };
-        check(refused, State::Error, "Can't sync (The server has suspended this register)");
+        check(Facts::default(), &Sentence::Synced);
+        check(Facts { pending: 3, ..Facts::default() }, &Sentence::Syncing { left: 3 });
+        check(Facts { pending: 40, rows_to_fetch: 2, ..Facts::default() }, &Sentence::Syncing { left: 42 });
+        let since_ms = NOW - HOUR_MS;
+        let offline = Facts { pending: 9, offline_since_ms: Some(since_ms), ..Facts::default() };
+        check(offline, &Sentence::Offline { waiting: 9, since_ms });
+        check(Facts { paused: Some(None), ..Facts::default() }, &Sentence::Paused { until_ms: None });
+        check(Facts { paused: Some(Some(NOW)), ..Facts::default() }, &Sentence::Paused { until_ms: Some(NOW) });
+        check(Facts { parked: 2, conflicts: 1, ..Facts::default() }, &Sentence::Attention { count: 3 });
+        let refused = Facts { problems: vec![Problem::suspended()], parked: 1, ..Facts::default() };
+        check(refused, &Sentence::Error { problem: Problem::suspended() });
     }
 
     #[test]
     fn nothing_is_called_healthy_while_something_is_stuck() {
         let old = Some(NOW - 3 * HOUR_MS);
-        check(Facts { pending: 1, oldest_pending_ms: old, ..Facts::default() }, State::Attention, "Needs attention (1)");
-        check(
-            Facts { pending: 1, oldest_pending_ms: old, offline_since_ms: old, ..Facts::default() },
-            State::Attention,
-            "Needs attention (1)",
-        );
-        check(Facts { parked: 1, paused: Some(None), ..Facts::default() }, State::Attention, "Needs attention (1)");
+        let one = || Sentence::Attention { count: 1 };
+        check(Facts { pending: 1, oldest_pending_ms: old, ..Facts::default() }, &one());
+        check(Facts { pending: 1, oldest_pending_ms: old, offline_since_ms: old, ..Facts::default() }, &one());
+        check(Facts { parked: 1, paused: Some(None), ..Facts::default() }, &one());
     }
 }

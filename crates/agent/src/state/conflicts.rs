@@ -4,10 +4,12 @@
 use rusqlite::{Connection, OptionalExtension, Result, Row as SqlRow};
 use serde_json::value::RawValue;
 use tillsync_core::change::Operation;
+use tillsync_core::window::Happening;
 use tillsync_core::wire::hub::Conflict;
 
 use crate::remote::{Answer, Incoming, Outgoing, Resolves};
-use crate::state::{outbox, shadow};
+use crate::state::{activity, outbox, shadow};
+use crate::window::called;
 
 pub(super) const CREATE: &str = "
 CREATE TABLE conflicts(id INTEGER PRIMARY KEY, entity TEXT NOT NULL, key TEXT NOT NULL, pending INTEGER NOT NULL, noted_ms INTEGER NOT NULL,
@@ -44,6 +46,10 @@ pub fn note(conn: &Connection, change: &Outgoing, answer: &Answer, now: i64) -> 
     }
     if conflict.server_value.is_none() && conflict.is_pending() {
         conflict.server_value = answer.server_data.as_ref().and_then(raw);
+    }
+    let is_new = get(conn, conflict.id)?.is_none();
+    if conflict.is_pending() && is_new {
+        activity::note_row(conn, Happening::Conflict, &change.entity, &called(Some(&change.data), &change.key), now)?;
     }
     conn.prepare_cached(
         "INSERT INTO conflicts(id, entity, key, pending, noted_ms, conflict) VALUES (?1, ?2, ?3, ?4, ?5, ?6)

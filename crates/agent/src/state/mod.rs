@@ -2,6 +2,7 @@
 //!
 //! WAL with `synchronous=FULL`: what the outbox holds survives a power cut. Migrations are frozen and additive.
 
+pub mod activity;
 pub mod again;
 pub mod conflicts;
 pub mod digest;
@@ -40,6 +41,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(lost::CREATE),
     M::up(again::CREATE),
     M::up(shared::CREATE),
+    M::up(activity::CREATE),
 ];
 
 /// What can be wrong with the state.

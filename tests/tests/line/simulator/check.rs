@@ -48,7 +48,7 @@ impl World {
             in_step: state.caught_up && register.has_uploaded(),
             ..Facts::default()
         };
-        summarise(&facts, hub_ms(self.now), |_| String::new()).state
+        summarise(&facts, hub_ms(self.now)).sentence.state()
     }
 
     /// What must hold once all is quiet.

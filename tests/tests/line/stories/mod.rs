@@ -25,3 +25,4 @@ mod schemas;
 mod selection;
 pub mod support;
 mod values;
+mod window;
