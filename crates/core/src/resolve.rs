@@ -177,6 +177,7 @@ mod tests {
         );
     }
 
+    #[test]
     fn columns_that_only_the_client_has_are_decided_too() {
         let head = Some(r#"{"name":"oat"}"#);
         check(true, head, Resolution::ClientWins, "{}", Ok(Some(r#"{"name":"mint","price":3}"#)));
