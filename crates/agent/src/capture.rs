@@ -319,7 +319,10 @@ impl Agent {
         let mut state = self.state();
         let tx = state.write()?;
         for table in new {
-            shadow::forget_entity(&tx, table)?;
+            if shadow::forget_entity(&tx, table)? {
+                // Its rows come back from the server, whoever wrote them.
+                marks::set(&tx, marks::PULL_OWN, true)?;
+            }
             upload::remove(&tx, table)?;
         }
         Ok(tx.commit()?)

@@ -123,13 +123,12 @@ pub fn forget_after(conn: &Connection, cursor: i64) -> Result<usize> {
     conn.execute("DELETE FROM shadow WHERE version > ?1", [cursor])
 }
 
-/// Forgets an entity with everything that is known by its number.
-pub fn forget_entity(conn: &Connection, name: &str) -> Result<()> {
+/// Forgets an entity with everything that is known by its number. Says whether it was known.
+pub fn forget_entity(conn: &Connection, name: &str) -> Result<bool> {
     for table in ["shadow", "ids", "ids_over", "lost", "again"] {
         conn.execute(&format!("DELETE FROM {table} WHERE entity = (SELECT number FROM entities WHERE name = ?1)"), [name])?;
     }
-    conn.execute("DELETE FROM entities WHERE name = ?1", [name])?;
-    Ok(())
+    Ok(conn.execute("DELETE FROM entities WHERE name = ?1", [name])? > 0)
 }
 
 /// What the server wrote after a version is lost there: from now on it counts as of that version.
