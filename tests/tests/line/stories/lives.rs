@@ -1,5 +1,7 @@
 //! What a register lives through: weeks without a network, log-offs, sleep; and that it is never called healthy meanwhile when it is not.
 
+use std::time::Duration;
+
 use super::support::{Network, Register, Shop, Way, count, eventually, open, pos, same, text};
 
 const SALES: &str = "CREATE TABLE sales(id INTEGER PRIMARY KEY, what TEXT, cents INTEGER)";
@@ -20,6 +22,20 @@ fn sell(register: &Register, from: i64, to: i64) {
          INSERT INTO sales SELECT v, 'sale ' || v || hex(zeroblob(100)), v % 1000 FROM n"
     );
     pos(&register.store).execute_batch(&sql).unwrap();
+}
+
+/// Puts the agent to sleep between two visits to the store. A machine that sleeps stops its till in the same moment; this till goes on.
+fn put_to_sleep(register: &mut Register) {
+    eventually("it sleeps", || {
+        register.process().signal("STOP");
+        let till = open(&register.store);
+        till.busy_timeout(Duration::ZERO).unwrap();
+        let is_free = till.execute_batch("PRAGMA journal_mode = WAL; BEGIN IMMEDIATE; ROLLBACK").is_ok();
+        if !is_free {
+            register.process().signal("CONT");
+        }
+        is_free.then_some(())
+    });
 }
 
 fn arrived(shop: &Shop) -> i64 {
@@ -83,7 +99,7 @@ fn hazard_14_a_machine_that_sleeps_goes_on_where_it_was() {
         register.waits_for("synced", |status| status["state"] == "synced");
     }
     for round in 1..=3 {
-        a.process().signal("STOP");
+        put_to_sleep(&mut a);
         // The other machine goes on, and what this one's till wrote last is in its store.
         sell(&b, 100 * round, 100 * round + 9);
         sell(&a, 100 * round + 50, 100 * round + 59);
