@@ -1,7 +1,5 @@
 //! `auraflow`: orders and transactions with a `localId` and a version that clients count.
 
-use std::collections::HashSet;
-
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
@@ -11,12 +9,12 @@ use axum::{Extension, Json, Router};
 use serde_json::Value;
 use tillsync_core::protocol::auraflow::{self, About, BatchRequest, BatchResponse, Conflict, SyncResponse, Updates};
 use tillsync_core::protocol::mapping::plain_id;
-use tillsync_core::protocol::{Mapping, time};
+use tillsync_core::protocol::time;
 use tillsync_core::wire::hub::BODY_BYTES_MAX;
 
 use super::access::{Caller, Client, caller};
 use super::intake::{Intake, Numbered, Stored};
-use super::outflow::{encode, tell};
+use super::outflow::{encode, tables_of, tell};
 use super::{Served, with_allowance};
 use crate::body;
 use crate::clock::now_ms;
@@ -179,12 +177,6 @@ async fn updates(
 /// What others have written since a time.
 async fn updates_since(hub: &Hub, served: &Served, client: &Client, since_ms: Option<i64>) -> Result<Updates, Refusal> {
     let settings = served.settings();
-    let mut tables = HashSet::new();
-    for kind in [ORDER, TRANSACTION] {
-        let mapping = Mapping::of_entity(&settings.entities, kind);
-        tables.insert(mapping.table().to_owned());
-        tables.extend(mapping.children().map(|(_, child)| child.table.clone()));
-    }
     let now_ms = now_ms();
     let query = SinceQuery {
         device_id: client.device_id.clone(),
@@ -192,7 +184,7 @@ async fn updates_since(hub: &Hub, served: &Served, client: &Client, since_ms: Op
         limit: PAGE_ROWS,
         whole: true,
         exclude_own: true,
-        tables: Some(tables),
+        tables: Some(tables_of(settings, [ORDER, TRANSACTION])),
         now_ms,
     };
     let since = hub.database().since(query).await?;

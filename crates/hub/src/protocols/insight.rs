@@ -1,6 +1,6 @@
 //! `insight`: records by table, pushed and pulled since a time.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -17,7 +17,7 @@ use tillsync_core::wire::hub::BODY_BYTES_MAX;
 
 use super::access::{Client, caller};
 use super::intake::{Intake, Numbered, Stored};
-use super::outflow::{encode, tell};
+use super::outflow::{encode, tables_of, tell};
 use super::{Served, with_allowance};
 use crate::body::{self, SMALL_BODY_BYTES_MAX};
 use crate::clock::now_ms;
@@ -63,7 +63,7 @@ async fn pull(
         limit: PAGE_RECORDS,
         whole: true,
         exclude_own: false,
-        tables: request.tables.as_deref().map(|tables| tables_of(settings, tables)),
+        tables: request.tables.as_deref().map(|tables| tables_of(settings, tables.iter().map(String::as_str))),
         now_ms,
     };
     let since = hub.database().since(query).await?;
@@ -77,17 +77,6 @@ async fn pull(
     let answer =
         PullResponse { success: true, timestamp: time::format(since.at_ms), changes, conflicts: None, has_more: since.has_more };
     Ok(with_allowance(Json(answer).into_response(), caller.allowance))
-}
-
-/// The tables of some entities, and of the rows that travel inside theirs.
-fn tables_of(settings: &Settings, entities: &[String]) -> HashSet<String> {
-    let mut tables = HashSet::new();
-    for entity in entities {
-        let mapping = Mapping::of_entity(&settings.entities, entity);
-        tables.insert(mapping.table().to_owned());
-        tables.extend(mapping.children().map(|(_, child)| child.table.clone()));
-    }
-    tables
 }
 
 async fn push(

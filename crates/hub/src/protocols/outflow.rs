@@ -1,6 +1,6 @@
 //! Telling rows, whatever protocol asks: rows of other tables travel inside their parent where the settings say so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use tillsync_core::key;
 use tillsync_core::protocol::{Mapping, Object, Settings, auraflow};
@@ -25,6 +25,17 @@ impl Told {
     pub(crate) fn is_deleted(&self) -> bool {
         self.written.row.is_none()
     }
+}
+
+/// The tables of some entities, and of the rows that travel inside theirs.
+pub(crate) fn tables_of<'a>(settings: &Settings, entities: impl IntoIterator<Item = &'a str>) -> HashSet<String> {
+    let mut tables = HashSet::new();
+    for entity in entities {
+        let mapping = Mapping::of_entity(&settings.entities, entity);
+        tables.insert(mapping.table().to_owned());
+        tables.extend(mapping.children().map(|(_, child)| child.table.clone()));
+    }
+    tables
 }
 
 /// Rows as the protocol shows them, in the order of the changes for which they are told.
