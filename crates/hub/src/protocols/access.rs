@@ -46,7 +46,7 @@ pub(crate) struct Client {
 
 /// Looks at who asks, before anything else of the request is read, and counts the request.
 pub(crate) async fn caller(hub: &Hub, served: &Served, headers: &HeaderMap) -> Result<Caller, Refusal> {
-    let settings = served.settings();
+    let settings = &served.settings;
     let who = match bearer(headers) {
         Some(key) => who(hub, key).await?,
         None if settings.access == Access::Open => Who::Anybody,

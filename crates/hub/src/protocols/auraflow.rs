@@ -1,27 +1,23 @@
 //! `auraflow`: orders and transactions with a `localId` and a version that clients count.
 
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
+use axum::{Json, Router};
 use serde_json::Value;
 use tillsync_core::protocol::auraflow::{self, About, BatchRequest, BatchResponse, Conflict, SyncResponse, Updates};
 use tillsync_core::protocol::mapping::plain_id;
 use tillsync_core::protocol::time;
 use tillsync_core::wire::hub::BODY_BYTES_MAX;
 
-use super::access::{Caller, Client, caller};
-use super::intake::{Intake, Numbered, Stored};
+use super::access::Client;
+use super::asked::Asked;
+use super::intake::{Numbered, Stored};
 use super::outflow::{encode, tables_of, tell};
-use super::{Served, with_allowance};
-use crate::body;
 use crate::clock::now_ms;
 use crate::database::clients::{SinceQuery, Start};
 use crate::database::version_mark;
-use crate::hub::{Hub, Options};
-use crate::query::member;
+use crate::hub::Hub;
 use crate::refusal::Refusal;
 
 /// The document knows no pages; an answer stops growing at about this many rows, with a transaction, and says so.
@@ -33,63 +29,37 @@ const TRANSACTION: &str = "transaction";
 pub(super) fn routes() -> Router<Hub> {
     Router::new()
         .route("/api/sync/batch", post(batch))
-        .route("/api/sync/order", post(|state, served, options, headers, body| one(ORDER, state, served, options, headers, body)))
-        .route(
-            "/api/sync/transaction",
-            post(|state, served, options, headers, body| one(TRANSACTION, state, served, options, headers, body)),
-        )
+        .route("/api/sync/order", post(|asked, body| one(ORDER, asked, body)))
+        .route("/api/sync/transaction", post(|asked, body| one(TRANSACTION, asked, body)))
         .route("/api/sync/updates", get(updates))
 }
 
-async fn batch(
-    State(hub): State<Hub>,
-    Extension(served): Extension<Served>,
-    Extension(options): Extension<Options>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Refusal> {
-    let caller = caller(&hub, &served, &headers).await?;
-    let request: BatchRequest = body::parse(&body::read(&headers, body, BODY_BYTES_MAX).await?)?;
-    let client = caller.client(&hub, &served, Some(&request.device_id)).await?;
-    let _served = hub.live().serve(&client.device_id);
+async fn batch(asked: Asked, body: Body) -> Result<Response, Refusal> {
+    let request: BatchRequest = asked.read(body, BODY_BYTES_MAX).await?;
+    let (client, _served) = asked.serve(Some(&request.device_id)).await?;
     let orders = request.orders.iter().enumerate().map(|(n, item)| (ORDER, item, format!("orders[{n}]")));
     let transactions = request.transactions.iter().enumerate().map(|(n, item)| (TRANSACTION, item, format!("transactions[{n}]")));
-    let mut synced_orders = take_in(&hub, &served, &options, &client, orders.chain(transactions).collect()).await?;
+    let mut synced_orders = take_in(&asked, &client, orders.chain(transactions).collect()).await?;
     let synced_transactions = synced_orders.split_off(request.orders.len());
-    let server_updates = updates_since(&hub, &served, &client, request.last_sync_timestamp.map(|moment| moment.0)).await?;
+    let server_updates = updates_since(&asked, &client, request.last_sync_timestamp.map(|moment| moment.0)).await?;
     let next_sync_token = server_updates.next_sync_token.clone().unwrap_or_default();
     let answer = BatchResponse { success: true, synced_orders, synced_transactions, server_updates, next_sync_token };
-    Ok(with_allowance(Json(answer).into_response(), caller.allowance))
+    Ok(asked.answer(Json(answer)))
 }
 
-async fn one(
-    kind: &'static str,
-    State(hub): State<Hub>,
-    Extension(served): Extension<Served>,
-    Extension(options): Extension<Options>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Refusal> {
-    let caller = caller(&hub, &served, &headers).await?;
-    let item: Value = body::parse(&body::read(&headers, body, BODY_BYTES_MAX).await?)?;
-    let client = caller.client(&hub, &served, item.get("deviceId").and_then(Value::as_str)).await?;
-    let _served = hub.live().serve(&client.device_id);
-    if let Err(fault) = auraflow::decode(&served.settings().entities, kind, &item, "") {
+async fn one(kind: &'static str, asked: Asked, body: Body) -> Result<Response, Refusal> {
+    let item: Value = asked.read(body, BODY_BYTES_MAX).await?;
+    let (client, _served) = asked.serve(item.get("deviceId").and_then(Value::as_str)).await?;
+    if let Err(fault) = auraflow::decode(&asked.settings().entities, kind, &item, "") {
         return Err(Refusal::bad_field(fault.field.trim_start_matches('.'), fault.text));
     }
-    let answer = take_in(&hub, &served, &options, &client, vec![(kind, &item, String::new())]).await?.pop();
+    let answer = take_in(&asked, &client, vec![(kind, &item, String::new())]).await?.pop();
     let answer = answer.ok_or_else(Refusal::internal)?;
-    Ok(with_allowance(Json(answer).into_response(), caller.allowance))
+    Ok(asked.answer(Json(answer)))
 }
 
 /// Stores orders and transactions; gives one answer each, in their order.
-async fn take_in(
-    hub: &Hub,
-    served: &Served,
-    options: &Options,
-    client: &Client,
-    items: Vec<(&'static str, &Value, String)>,
-) -> Result<Vec<SyncResponse>, Refusal> {
+async fn take_in(asked: &Asked, client: &Client, items: Vec<(&'static str, &Value, String)>) -> Result<Vec<SyncResponse>, Refusal> {
     let now_ms = now_ms();
     let (mut good, mut rows, mut answers) = (Vec::new(), Vec::new(), Vec::new());
     for (place, (kind, item, field)) in items.into_iter().enumerate() {
@@ -103,7 +73,7 @@ async fn take_in(
             message: None,
             conflicts: Vec::new(),
         };
-        match auraflow::decode(&served.settings().entities, kind, item, &field) {
+        match auraflow::decode(&asked.settings().entities, kind, item, &field) {
             Ok(said) => {
                 rows.push((place, said.table.clone(), said.id.clone(), said.sync_version.unwrap_or(1)));
                 good.push(Numbered { said, number: local_id.unwrap_or_default() });
@@ -112,17 +82,15 @@ async fn take_in(
             Err(fault) => answers.push(SyncResponse { message: Some(format!("{}: {}", fault.field, fault.text)), ..failed }),
         }
     }
-    let intake = Intake { hub, served, options, client, skew_ms: 0, now_ms };
-    let stored = intake.store(good).await?;
+    let stored = asked.intake(client, now_ms).store(good).await?;
     for ((place, table, id, version), stored) in rows.into_iter().zip(stored) {
-        judge(hub, served, &mut answers[place], (&table, &id, version), &stored).await?;
+        judge(asked, &mut answers[place], (&table, &id, version), &stored).await?;
     }
     Ok(answers)
 }
 
 async fn judge(
-    hub: &Hub,
-    served: &Served,
+    asked: &Asked,
     answer: &mut SyncResponse,
     (table, id, version): (&str, &str, i64),
     stored: &Stored,
@@ -131,7 +99,7 @@ async fn judge(
         answer.message = Some(why.to_owned());
         return Ok(());
     }
-    let now = hub.database().named_rows(table, vec![id.to_owned()]).await?.pop();
+    let now = asked.hub.database().named_rows(table, vec![id.to_owned()]).await?.pop();
     answer.server_id = Some(text_id(id));
     answer.sync_version = now.as_ref().map(|row| row.writes);
     answer.success = !stored.is_overruled();
@@ -139,7 +107,7 @@ async fn judge(
         return Ok(());
     }
     let server_data = match now.as_ref().and_then(|now| now.row.as_ref()) {
-        Some(row) => Some(Value::Object(encode(hub, served.settings(), table, id, row).await?.1)),
+        Some(row) => Some(Value::Object(encode(&asked.hub, asked.settings(), table, id, row).await?.1)),
         None => None,
     };
     let why = if server_data.is_some() { "server version is newer" } else { "deleted on the server" };
@@ -156,27 +124,19 @@ fn text_id(id: &str) -> String {
     }
 }
 
-async fn updates(
-    State(hub): State<Hub>,
-    Extension(served): Extension<Served>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    let caller: Caller = caller(&hub, &served, &headers).await?;
-    let query = query.unwrap_or_default();
-    let since = match member(&query, "since").filter(|since| !since.is_empty()) {
+async fn updates(asked: Asked) -> Result<Response, Refusal> {
+    let since = match asked.member("since") {
         None => None,
         Some(text) => Some(time::parse(&text).ok_or_else(|| Refusal::bad_field("since", "this is not a time"))?),
     };
-    let client = caller.client(&hub, &served, member(&query, "deviceId").as_deref()).await?;
-    let _served = hub.live().serve(&client.device_id);
-    let found = updates_since(&hub, &served, &client, since).await?;
-    Ok(with_allowance(Json(found).into_response(), caller.allowance))
+    let (client, _served) = asked.serve(asked.member("deviceId").as_deref()).await?;
+    let found = updates_since(&asked, &client, since).await?;
+    Ok(asked.answer(Json(found)))
 }
 
 /// What others have written since a time.
-async fn updates_since(hub: &Hub, served: &Served, client: &Client, since_ms: Option<i64>) -> Result<Updates, Refusal> {
-    let settings = served.settings();
+async fn updates_since(asked: &Asked, client: &Client, since_ms: Option<i64>) -> Result<Updates, Refusal> {
+    let (hub, settings) = (&asked.hub, asked.settings());
     let now_ms = now_ms();
     let query = SinceQuery {
         device_id: client.device_id.clone(),

@@ -1,9 +1,7 @@
 //! `events`: changes as events with an id each, in two dialects.
 
 use axum::body::Body;
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde_json::Value;
@@ -11,15 +9,12 @@ use tillsync_core::protocol::Fault;
 use tillsync_core::protocol::events::{self, Dialect, Pulled, PushRequest};
 use tillsync_core::wire::hub::BODY_BYTES_MAX;
 
-use super::access::caller;
-use super::intake::{Intake, Numbered};
+use super::asked::Asked;
+use super::intake::Numbered;
 use super::outflow::tell;
-use super::{Served, with_allowance};
-use crate::body;
 use crate::clock::now_ms;
 use crate::database::clients::{SinceQuery, Start};
-use crate::hub::{Hub, Options};
-use crate::query::member;
+use crate::hub::Hub;
 use crate::refusal::Refusal;
 
 /// A page has so many events …
@@ -33,23 +28,14 @@ pub(super) fn routes() -> Router<Hub> {
     Router::new().nest("/sync", of(Dialect::Snake)).nest("/api/sync", of(Dialect::Camel))
 }
 
-async fn push(
-    State(hub): State<Hub>,
-    Extension(served): Extension<Served>,
-    Extension(dialect): Extension<Dialect>,
-    Extension(options): Extension<Options>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Refusal> {
-    let caller = caller(&hub, &served, &headers).await?;
-    let request: PushRequest = body::parse(&body::read(&headers, body, BODY_BYTES_MAX).await?)?;
+async fn push(Extension(dialect): Extension<Dialect>, asked: Asked, body: Body) -> Result<Response, Refusal> {
+    let request: PushRequest = asked.read(body, BODY_BYTES_MAX).await?;
     // Some clients name the device in each event only.
     let in_event =
         || request.events.iter().find_map(|event| event.get("device_id").or_else(|| event.get("deviceId"))).and_then(Value::as_str);
-    let client = caller.client(&hub, &served, request.device_id.as_deref().or_else(in_event)).await?;
-    let _served = hub.live().serve(&client.device_id);
+    let (client, _served) = asked.serve(request.device_id.as_deref().or_else(in_event)).await?;
     let (mut good, mut names, mut rejected) = (Vec::new(), Vec::new(), Vec::new());
-    for (name, said) in events::decode(&served.settings().entities, &request.events) {
+    for (name, said) in events::decode(&asked.settings().entities, &request.events) {
         match said {
             Ok(said) => {
                 good.push(Numbered { said, number: String::new() });
@@ -58,43 +44,33 @@ async fn push(
             Err(fault) => rejected.push((name, fault)),
         }
     }
-    let intake = Intake { hub: &hub, served: &served, options: &options, client: &client, skew_ms: 0, now_ms: now_ms() };
     let mut accepted = Vec::new();
-    for (name, stored) in names.into_iter().zip(intake.store(good).await?) {
+    for (name, stored) in names.into_iter().zip(asked.intake(&client, now_ms()).store(good).await?) {
         match stored.refusal() {
             Some(why) => rejected.push((name, Fault::new("event", why))),
             None => accepted.push(name),
         }
     }
-    Ok(with_allowance(Json(events::pushed(dialect, &accepted, &rejected)).into_response(), caller.allowance))
+    Ok(asked.answer(Json(events::pushed(dialect, &accepted, &rejected))))
 }
 
-async fn pull(
-    State(hub): State<Hub>,
-    Extension(served): Extension<Served>,
-    Extension(dialect): Extension<Dialect>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    let caller = caller(&hub, &served, &headers).await?;
-    let query = query.unwrap_or_default();
-    let number = |name: &'static str, otherwise: i64| match member(&query, name) {
+async fn pull(Extension(dialect): Extension<Dialect>, asked: Asked) -> Result<Response, Refusal> {
+    let number = |name: &'static str, otherwise: i64| match asked.member(name) {
         None => Ok(otherwise),
-        Some(text) if text.is_empty() => Ok(otherwise),
         Some(text) => text.parse().ok().filter(|n| *n >= 0).ok_or_else(|| Refusal::bad_field(name, "this is not a number")),
     };
     let cursor = number("cursor", 0)?;
     let limit = usize::try_from(number("limit", PAGE_EVENTS as i64)?).unwrap_or(PAGE_EVENTS_MAX).clamp(1, PAGE_EVENTS_MAX);
-    let claimed = member(&query, "device_id").or_else(|| member(&query, "deviceId"));
-    let client = caller.client(&hub, &served, claimed.as_deref()).await?;
-    let _served = hub.live().serve(&client.device_id);
+    let claimed = asked.member("device_id").or_else(|| asked.member("deviceId"));
+    let (client, _served) = asked.serve(claimed.as_deref()).await?;
+    let hub = &asked.hub;
     let now_ms = now_ms();
     let start = Start::After(cursor);
     let query =
         SinceQuery { device_id: client.device_id.clone(), start, limit, whole: false, exclude_own: false, tables: None, now_ms };
     let since = hub.database().since(query).await?;
     hub.database().note_cursor(&client.device_id, since.from, now_ms).await?;
-    let told = tell(&hub, served.settings(), since.rows).await?;
+    let told = tell(hub, asked.settings(), since.rows).await?;
     let cursor = since.upto + since.epoch_part;
     let events: Vec<Pulled> = told
         .into_iter()
@@ -109,5 +85,5 @@ async fn pull(
             entity: told.entity,
         })
         .collect();
-    Ok(with_allowance(Json(events::page(dialect, &events, cursor, since.has_more)).into_response(), caller.allowance))
+    Ok(asked.answer(Json(events::page(dialect, &events, cursor, since.has_more))))
 }

@@ -3,26 +3,23 @@
 use std::collections::BTreeMap;
 
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
+use axum::{Json, Router};
 use serde_json::Value;
 use tillsync_core::clock::skew_ms;
 use tillsync_core::protocol::insight::{self, Conflict, PullRequest, PullResponse, PushRequest, PushResponse, StatusResponse};
 use tillsync_core::protocol::mapping::plain_id;
-use tillsync_core::protocol::{Fault, Mapping, Object, Settings, time};
+use tillsync_core::protocol::{Fault, Mapping, Object, time};
 use tillsync_core::wire::hub::BODY_BYTES_MAX;
 
-use super::access::{Client, caller};
+use super::asked::Asked;
 use super::intake::{Intake, Numbered, Stored};
 use super::outflow::{encode, tables_of, tell};
-use super::{Served, with_allowance};
-use crate::body::{self, SMALL_BODY_BYTES_MAX};
+use crate::body::SMALL_BODY_BYTES_MAX;
 use crate::clock::now_ms;
 use crate::database::clients::{SinceQuery, Start};
-use crate::hub::{Hub, Options};
+use crate::hub::Hub;
 use crate::refusal::Refusal;
 
 /// A page stops growing at about this many records, with a transaction.
@@ -41,20 +38,13 @@ pub(super) fn routes() -> Router<Hub> {
         .route("/api/v1/sync/status", get(status))
 }
 
-async fn pull(
-    State(hub): State<Hub>,
-    Extension(served): Extension<Served>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Refusal> {
-    let caller = caller(&hub, &served, &headers).await?;
-    let request: PullRequest = body::parse(&body::read(&headers, body, SMALL_BODY_BYTES_MAX).await?)?;
+async fn pull(asked: Asked, body: Body) -> Result<Response, Refusal> {
+    let request: PullRequest = asked.read(body, SMALL_BODY_BYTES_MAX).await?;
     if request.tables.as_ref().is_some_and(|tables| tables.len() > TABLES_MAX) {
         return Err(Refusal::bad_field("tables", format!("at most {TABLES_MAX} tables")));
     }
-    let client = caller.client(&hub, &served, Some(&request.device_id)).await?;
-    let _served = hub.live().serve(&client.device_id);
-    let settings = served.settings();
+    let (client, _served) = asked.serve(Some(&request.device_id)).await?;
+    let (hub, settings) = (&asked.hub, asked.settings());
     let now_ms = now_ms();
     let start = request.last_sync_timestamp.map_or(Start::After(0), |moment| Start::Time(moment.0));
     let query = SinceQuery {
@@ -70,31 +60,22 @@ async fn pull(
     hub.database().note_cursor(&client.device_id, since.from, now_ms).await?;
     let mut changes: BTreeMap<String, Vec<Object>> =
         request.tables.unwrap_or_default().into_iter().map(|table| (table, Vec::new())).collect();
-    for told in tell(&hub, settings, since.rows).await? {
+    for told in tell(hub, settings, since.rows).await? {
         let (written, deleted) = (told.written.server_ms, told.is_deleted());
         changes.entry(told.entity).or_default().push(insight::encode(told.object, written, deleted));
     }
     let answer =
         PullResponse { success: true, timestamp: time::format(since.at_ms), changes, conflicts: None, has_more: since.has_more };
-    Ok(with_allowance(Json(answer).into_response(), caller.allowance))
+    Ok(asked.answer(Json(answer)))
 }
 
-async fn push(
-    State(hub): State<Hub>,
-    Extension(served): Extension<Served>,
-    Extension(options): Extension<Options>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Refusal> {
-    let caller = caller(&hub, &served, &headers).await?;
-    let request: PushRequest = body::parse(&body::read(&headers, body, BODY_BYTES_MAX).await?)?;
-    let client = caller.client(&hub, &served, Some(&request.device_id)).await?;
-    let _served = hub.live().serve(&client.device_id);
+async fn push(asked: Asked, body: Body) -> Result<Response, Refusal> {
+    let request: PushRequest = asked.read(body, BODY_BYTES_MAX).await?;
+    let (client, _served) = asked.serve(Some(&request.device_id)).await?;
     let now_ms = now_ms();
     let skew_ms = skew_ms(Some(request.timestamp.0), now_ms);
-    let settings = served.settings();
     let (mut good, mut sent, mut conflicts) = (Vec::new(), Vec::new(), Vec::new());
-    for (table, record, said) in insight::decode(&settings.entities, &request.changes) {
+    for (table, record, said) in insight::decode(&asked.settings().entities, &request.changes) {
         match said {
             Ok(said) => {
                 good.push(Numbered { said, number: String::new() });
@@ -104,17 +85,17 @@ async fn push(
         }
     }
     let rows: Vec<(String, String)> = good.iter().map(|numbered| (numbered.said.table.clone(), numbered.said.id.clone())).collect();
-    let intake = Intake { hub: &hub, served: &served, options: &options, client: &client, skew_ms, now_ms };
+    let intake = Intake { skew_ms, ..asked.intake(&client, now_ms) };
     let stored = intake.store(good).await?;
     let mut applied: BTreeMap<String, Vec<Object>> = BTreeMap::new();
     for (((table, record), row), stored) in sent.into_iter().zip(rows).zip(stored) {
-        match judge(&hub, settings, table, record, row, &stored, now_ms).await? {
+        match judge(&asked, table, record, row, &stored, now_ms).await? {
             Ok((table, object)) => applied.entry(table).or_default().push(object),
             Err(conflict) => conflicts.push(conflict),
         }
     }
     let answer = PushResponse { success: true, timestamp: time::format(now_ms), applied, conflicts };
-    Ok(with_allowance(Json(answer).into_response(), caller.allowance))
+    Ok(asked.answer(Json(answer)))
 }
 
 fn refused(table: String, record: &Value, fault: &Fault) -> Conflict {
@@ -125,8 +106,7 @@ fn refused(table: String, record: &Value, fault: &Fault) -> Conflict {
 
 /// What a client hears of one record.
 async fn judge(
-    hub: &Hub,
-    settings: &Settings,
+    asked: &Asked,
     table: String,
     record: Value,
     (own_table, id): (String, String),
@@ -137,7 +117,7 @@ async fn judge(
         return Ok(Err(refused(table, &record, &Fault::new("record", why))));
     }
     let server = match stored.server_row() {
-        Some(row) => Some(insight::encode(encode(hub, settings, &own_table, &id, &row).await?.1, now_ms, false)),
+        Some(row) => Some(insight::encode(encode(&asked.hub, asked.settings(), &own_table, &id, &row).await?.1, now_ms, false)),
         None => None,
     };
     if stored.is_overruled() {
@@ -154,11 +134,10 @@ async fn judge(
     Ok(Ok((table, object)))
 }
 
-async fn status(State(hub): State<Hub>, Extension(served): Extension<Served>, headers: HeaderMap) -> Result<Response, Refusal> {
-    let caller = caller(&hub, &served, &headers).await?;
-    let client: Client = caller.client(&hub, &served, None).await?;
+async fn status(asked: Asked) -> Result<Response, Refusal> {
+    let client = asked.client(None).await?;
+    let (hub, settings) = (&asked.hub, asked.settings());
     let allowed = hub.database().entities_of(&client.device_id).await?;
-    let settings = served.settings();
     let tables = hub.database().entity_digests().await?.found.into_iter().map(|entity| entity.entity_type);
     let tables = tables.filter(|table| allowed.as_ref().is_none_or(|allowed| allowed.contains(table)));
     let tables = tables.filter(|table| Mapping::parent_of(&settings.entities, table).is_none());
@@ -172,5 +151,5 @@ async fn status(State(hub): State<Hub>, Extension(served): Extension<Served>, he
         active_devices: last_sync.len(),
         last_sync,
     };
-    Ok(with_allowance(Json(answer).into_response(), caller.allowance))
+    Ok(asked.answer(Json(answer)))
 }

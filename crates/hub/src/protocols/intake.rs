@@ -146,7 +146,7 @@ impl Intake<'_> {
 
     fn policies(&self, changes: &[PushChange]) -> Policies {
         let tables: BTreeSet<&str> = changes.iter().map(|change| change.entity_type.as_str()).collect();
-        let settings = self.served.settings();
+        let settings = &self.served.settings;
         let merging = |table: &str| self.options.policies.get(table).cloned().unwrap_or_else(|| settings.merging(table));
         tables.into_iter().map(|table| (table.to_owned(), merging(table))).collect()
     }

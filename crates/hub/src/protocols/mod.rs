@@ -1,7 +1,8 @@
 //! Other people's protocols, one file each: HTTP in, the pure functions of [`tillsync_core::protocol`], the one change log, HTTP out. What they share
-//! is written once: who asks ([`access`]), taking changes in ([`intake`]), telling rows ([`outflow`]), logging in ([`login`]).
+//! is written once: who asks ([`access`], [`asked`]), taking changes in ([`intake`]), telling rows ([`outflow`]), logging in ([`login`]).
 
 mod access;
+mod asked;
 mod intake;
 mod login;
 mod outflow;
@@ -31,15 +32,8 @@ use crate::refusal::Refusal;
 pub(crate) struct Served {
     /// Its name.
     pub name: &'static str,
-    settings: Arc<Protocols>,
-}
-
-impl Served {
     /// How it is served.
-    pub(crate) fn settings(&self) -> &Settings {
-        let own = self.settings.each().into_iter().find(|(name, _)| *name == self.name);
-        own.map_or(&self.settings.insight, |(_, settings)| settings)
-    }
+    pub settings: Arc<Settings>,
 }
 
 /// All their paths.
@@ -53,7 +47,7 @@ pub(crate) fn routes(protocols: &Arc<Protocols>) -> Router<Hub> {
             "booky" => (booky::routes(), say_booky),
             _ => (insight::routes(), say_plainly),
         };
-        let served = Served { name, settings: protocols.clone() };
+        let served = Served { name, settings: Arc::new(settings.clone()) };
         let own = own.layer(from_fn(move |request, next| in_its_words(say, request, next))).layer(Extension(served));
         all = if settings.prefix.is_empty() { all.merge(own) } else { all.nest(&settings.prefix, own) };
         prefixes.insert(&settings.prefix);
