@@ -68,9 +68,10 @@ pub fn next_counter(text: &str, step: u64) -> String {
         .rfind(|c: char| !c.is_ascii_digit())
         .map_or(0, |before| before + text[before..].chars().next().map_or(1, char::len_utf8));
     let digits = &text[digits_start..digits_end];
-    let Ok(number) = digits.parse::<u64>() else { return format!("{text}-{step}") };
+    let next = digits.parse::<u64>().ok().and_then(|number| number.checked_add(step));
+    let Some(next) = next else { return format!("{text}-{step}") };
     let width = digits.len();
-    format!("{}{:0width$}{}", &text[..digits_start], number.saturating_add(step), &text[digits_end..])
+    format!("{}{next:0width$}{}", &text[..digits_start], &text[digits_end..])
 }
 
 fn normal(value: &Value) -> Value {
@@ -137,6 +138,7 @@ mod tests {
     #[test]
     fn text_keys_count_on() {
         let check = |text: &str, expected: &str| assert_eq!(next_counter(text, 1), expected);
+        check("A-18446744073709551615", "A-18446744073709551615-1");
         check("7", "8");
         check("000099", "000100");
         check("A-0099", "A-0100");

@@ -1,5 +1,6 @@
 //! A row: its columns by name, in the table's order.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{self, MapAccess, Visitor};
@@ -110,6 +111,36 @@ impl<'de> Visitor<'de> for RowVisitor {
                 return Err(de::Error::custom(format!("a row has at most {COLUMNS_MAX} columns")));
             }
         }
-        Ok(Row { columns })
+        Ok(Row { columns: each_once(columns) })
+    }
+}
+
+/// Up to so many columns comparing all with all is the fastest way.
+const FEW_COLUMNS: usize = 32;
+
+/// Of columns that are named twice the last value counts, as for every JSON reader.
+fn each_once(mut columns: Vec<(String, Value)>) -> Vec<(String, Value)> {
+    let is_twice = |(place, (name, _)): (usize, &(String, Value))| columns[..place].iter().any(|(other, _)| other == name);
+    if columns.len() <= FEW_COLUMNS && !columns.iter().enumerate().any(is_twice) {
+        return columns;
+    }
+    let last: HashMap<String, usize> = columns.iter().enumerate().map(|(place, (name, _))| (name.clone(), place)).collect();
+    let mut place = 0;
+    columns.retain(|(name, _)| {
+        place += 1;
+        last.get(name) == Some(&(place - 1))
+    });
+    columns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_that_is_named_twice_has_its_last_value() {
+        let row: Row = serde_json::from_str(r#"{"a":1,"b":2,"a":3,"c":4,"a":5}"#).unwrap();
+        assert_eq!(row.to_json(), r#"{"b":2,"c":4,"a":5}"#);
+        assert!(row.same_as(&row));
     }
 }

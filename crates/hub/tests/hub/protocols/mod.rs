@@ -2,6 +2,7 @@
 
 mod support;
 
+mod anything;
 mod auraflow;
 mod booky;
 mod events;
