@@ -13,6 +13,7 @@ use tillsync_core::rhythm::Moment;
 
 use crate::clock::{Clock, Heard, now_ms};
 use crate::faults::{Ended, Faults};
+use crate::foreign::Foreign;
 use crate::remote::Remote;
 use crate::state::shadow::Entity;
 use crate::state::{State, StateError, activity, marks, outbox};
@@ -68,6 +69,8 @@ pub struct Agent {
     pub config: Config,
     /// The server.
     pub remote: Remote,
+    /// The other end, where it is no hub.
+    pub foreign: Option<Foreign>,
     /// The server's clock.
     pub clock: Clock,
     /// Fault points, for tests.
@@ -172,6 +175,7 @@ impl Agent {
         let offset_ms = marks::get(state.conn(), marks::CLOCK_OFFSET_MS).ok().flatten().unwrap_or(0);
         Self {
             turns: Mutex::new(Turns::at(&config.store)),
+            foreign: Foreign::new(&config),
             config,
             remote,
             clock: Clock::guess(offset_ms),

@@ -341,6 +341,10 @@ impl Agent {
         }
         shared::keep(&tx, &schema)?;
         let widened = selection::take_up(&tx, &schema)?;
+        if self.foreign.is_some() {
+            // Who cannot ask for rows by name cannot ask what is in columns that came.
+            marks::clear(&tx, marks::REFILL)?;
+        }
         for table in &schema.tables {
             if let Some(entity) = store.entities.get_mut(&table.name) {
                 entity.columns.added = refill::added(&tx, &table.name)?;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::agent::{Agent, AgentError};
 use crate::state::outbox::Entry;
-use crate::state::{again, conflicts, inbox, lost, marks as state_marks, outbox, outside, shadow, upload};
+use crate::state::{again, conflicts, inbox, lost, marks as state_marks, outbox, outside, shadow, told, upload};
 use crate::store::install::{self, Keep};
 use crate::store::{StoreError, applied, marks, open};
 
@@ -77,9 +77,15 @@ impl Agent {
 
     /// The server knows this register now. Another server than before knows nothing of the store yet.
     pub fn enrolled(&self, device_id: &str) -> Result<(), AgentError> {
+        self.known_as(device_id, false)
+    }
+
+    /// The server knows this register as another one than before, and perhaps nothing else.
+    pub(crate) fn known_as(&self, device_id: &str, anew: bool) -> Result<(), AgentError> {
         let mut state = self.state();
         let server: Option<String> = state_marks::get(state.conn(), state_marks::DEVICE_SERVER)?;
-        let is_another = server.is_some_and(|server| server != self.config.server);
+        let name = self.config.server_name();
+        let is_another = server.is_some_and(|server| anew || server != name);
         let tx = state.write()?;
         if is_another {
             conflicts::clear(&tx)?;
@@ -88,6 +94,7 @@ impl Agent {
             again::clear(&tx)?;
             shadow::reset_versions(&tx)?;
             inbox::clear(&tx)?;
+            told::clear(&tx)?;
             state_marks::set(&tx, state_marks::CURSOR, 0)?;
             for mark in [
                 state_marks::EPOCH,
@@ -101,7 +108,7 @@ impl Agent {
             }
         }
         state_marks::set(&tx, state_marks::DEVICE_ID, device_id)?;
-        state_marks::set(&tx, state_marks::DEVICE_SERVER, &self.config.server)?;
+        state_marks::set(&tx, state_marks::DEVICE_SERVER, &name)?;
         state_marks::clear(&tx, state_marks::TROUBLE)?;
         tx.commit()?;
         drop(state);

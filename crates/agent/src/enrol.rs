@@ -23,7 +23,7 @@ impl Agent {
 }
 
 /// The platform's name as the cloud sync API writes it.
-fn platform() -> &'static str {
+pub(crate) fn platform() -> &'static str {
     match std::env::consts::OS {
         "windows" => "Windows",
         "macos" => "macOS",

@@ -16,6 +16,7 @@ pub mod control;
 pub mod credentials;
 pub mod enrol;
 pub mod faults;
+pub mod foreign;
 pub mod identity;
 pub mod kept;
 pub mod logs;

@@ -60,7 +60,10 @@ impl Agent {
         let with_all_own = own && self.has_sent_all()?;
         let epoch = marks::get(self.state().conn(), marks::EPOCH)?;
         let query = PullQuery { cursor, exclude_own: !own, entities: self.subscription()?, limit: None, wait_ms, epoch };
-        let reply = self.remote.pull(&device_id, query).await;
+        let reply = match &self.foreign {
+            Some(foreign) => self.pull_foreign(foreign, &device_id, &query).await?,
+            None => self.remote.pull(&device_id, query).await,
+        };
         self.faults.point("page pulled")?;
         match reply {
             // One that has expired may still be replaced for a while.
@@ -172,6 +175,8 @@ impl Agent {
         }
         let state = self.state();
         marks::set(state.conn(), marks::CAUGHT_UP, true)?;
+        // Until now nothing was sent, or what others did was to come first.
+        self.freed.fetch_or(self.foreign.is_some(), Ordering::Relaxed);
         if marks::get(state.conn(), marks::PULL_OWN)?.unwrap_or(false) {
             let head: Option<i64> = marks::get(state.conn(), marks::HEAD)?;
             let cursor = marks::get(state.conn(), marks::CURSOR)?;

@@ -60,6 +60,9 @@ impl Agent {
         let Some((device_id, cursor)) = self.identity()? else {
             return Ok(Pushed::Trouble(Trouble::Unauthorized("this register is not enrolled".to_owned())));
         };
+        if self.foreign.is_some() {
+            return self.push_past_hub(&device_id, cursor, changes_max).await;
+        }
         let refill = match self.refill(&device_id, changes_max).await? {
             Ok(refill) => refill,
             Err(trouble) => return Ok(Pushed::Trouble(trouble)),
@@ -78,6 +81,17 @@ impl Agent {
         self.send(&device_id, cursor, batch).await
     }
 
+    /// To a server that is no hub nothing goes before everything that it has is here: what is there already is not sent again.
+    async fn push_past_hub(&self, device_id: &str, cursor: i64, changes_max: u32) -> Result<Pushed, AgentError> {
+        if !marks::get(self.state().conn(), marks::CAUGHT_UP)?.unwrap_or(false) && !self.is_restoring()? {
+            return Ok(Pushed::Later);
+        }
+        match tokio::task::block_in_place(|| self.next_batch(changes_max))? {
+            Next::Batch(batch, outgoing, sent_at_ms) => self.send(device_id, cursor, (batch, outgoing, sent_at_ms)).await,
+            Next::Nothing => Ok(Pushed::Nothing),
+        }
+    }
+
     async fn send(
         &self,
         device_id: &str,
@@ -88,7 +102,10 @@ impl Agent {
         let started = Instant::now();
         let restored_up_to = marks::get(self.state().conn(), marks::RESTORED_UP_TO)?;
         let context = PushContext { cursor, policies: self.policies_of(&outgoing), sent_at_ms, restored_up_to };
-        let reply = self.remote.push(device_id, context, &outgoing).await;
+        let reply = match &self.foreign {
+            Some(foreign) => self.push_foreign(foreign, device_id, &outgoing).await?,
+            None => self.remote.push(device_id, context, &outgoing).await,
+        };
         self.faults.point("batch answered")?;
         if matches!(reply, PushReply::Trouble(Trouble::Unauthorized(_))) && self.rekey_expired().await? {
             // The same batch goes again with the new key.
@@ -170,7 +187,7 @@ impl Agent {
                 if refilling.contains(&entry.entity) && schema.table(&entry.entity).is_some() {
                     continue;
                 }
-                if !blocked.is_empty() && is_blocked(schema, &blocked, &entry) {
+                if !blocked.is_empty() && is_blocked_entry(schema, &blocked, &entry) {
                     blocked.insert((entry.entity, entry.key));
                     continue;
                 }
@@ -201,6 +218,11 @@ impl Agent {
                 let refused = Answer::only(Some(Verdict::Rejected), Some(why));
                 self.record_answers(batch, outgoing, &[refused])?;
                 Ok(Pushed::Done { more: true, took_ms })
+            }
+            PushReply::Later => {
+                self.stand_all(batch, Standing::Waiting)?;
+                self.pull_anew.store(true, std::sync::atomic::Ordering::Relaxed);
+                Ok(Pushed::Later)
             }
             PushReply::Trouble(trouble) => {
                 self.stand_all(batch, Standing::Unknown)?;
@@ -286,15 +308,19 @@ fn is_lost_delete(entry: &Entry) -> bool {
     entry.operation == Operation::Delete && entry.at_ms == outbox::NOBODYS_MS
 }
 
-fn is_blocked(schema: &Schema, blocked: &HashSet<(String, String)>, entry: &Entry) -> bool {
-    if blocked.contains(&(entry.entity.clone(), entry.key.clone())) {
+fn is_blocked_entry(schema: &Schema, blocked: &HashSet<(String, String)>, entry: &Entry) -> bool {
+    let row = serde_json::from_str(&entry.data).unwrap_or_default();
+    is_blocked(schema, blocked, &entry.entity, &entry.key, &row)
+}
+
+/// Whether a row waits behind others: it is one of them, or refers to one.
+pub(crate) fn is_blocked(schema: &Schema, blocked: &HashSet<(String, String)>, table: &str, key: &str, row: &Row) -> bool {
+    if blocked.contains(&(table.to_owned(), key.to_owned())) {
         return true;
     }
-    let (Some(table), Ok(row)) = (schema.table(&entry.entity), serde_json::from_str::<Row>(&entry.data)) else {
-        return false;
-    };
+    let Some(table) = schema.table(table) else { return false };
     table.parents.iter().any(|reference| {
-        let id = schema.table(&reference.table).and_then(|parent| table.parent_id(parent, reference, &row));
+        let id = schema.table(&reference.table).and_then(|parent| table.parent_id(parent, reference, row));
         id.is_some_and(|id| blocked.contains(&(reference.table.clone(), id)))
     })
 }

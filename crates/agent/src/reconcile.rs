@@ -199,7 +199,10 @@ impl Agent {
     /// The daily look: the store against the shadow, then the shadow against the server; what differs is put right.
     pub(crate) async fn daily_look(&self) -> Result<(), ReconcileError> {
         tokio::task::block_in_place(|| self.scan_at(false, Some(REST_PER_WORK)))?;
-        self.reconcile(true).await?;
+        // Other servers than hubs tell nothing of their rows but what changed.
+        if self.foreign.is_none() {
+            self.reconcile(true).await?;
+        }
         Ok(marks::set(self.state().conn(), marks::RECONCILED_MS, now_ms())?)
     }
 

@@ -198,11 +198,12 @@ pub(crate) fn record_rows(
     answers: &[Answer],
     now: i64,
 ) -> Result<bool, AgentError> {
-    if answers.iter().any(|answer| answer.verdict.is_none()) {
-        return Ok(false);
-    }
     let mut outdated = false;
     for (change, answer) in outgoing.iter().zip(answers) {
+        if answer.verdict.is_none() {
+            outdated = true;
+            continue;
+        }
         is_back(tx, store, change)?;
         match answer.verdict {
             Some(Verdict::Applied | Verdict::Duplicate) => settle_version(tx, store, change, answer.version)?,

@@ -1,6 +1,7 @@
 //! The config file: raw TOML in, a finished [`Config`] out. A `Config` that exists is valid.
 
 mod edit;
+mod speech;
 mod table;
 
 use std::collections::BTreeMap;
@@ -9,8 +10,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::Policies;
+use crate::protocol::Entities;
 
 pub use edit::{TableChange, edit_table, merge_into};
+pub use speech::{Dialect, Protocol, Wire};
 pub use table::{Direction, Key, LeftOut, Merge, Table, is_flip_flag, is_secret};
 
 /// The default time between two looks for work.
@@ -54,15 +57,6 @@ impl Role {
     pub fn parse(word: &str) -> Option<Self> {
         [Self::Register, Self::Manager].into_iter().find(|role| role.as_str() == word)
     }
-}
-
-/// The sync protocol of the server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// The hub's own.
-    #[default]
-    Hub,
 }
 
 /// How changes are found.
@@ -115,6 +109,12 @@ pub struct Config {
     /// Settings by table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tables: BTreeMap<String, Table>,
+    /// How the protocol is spoken, where that is not the hub's own.
+    #[serde(default, skip_serializing_if = "Wire::is_plain")]
+    pub wire: Wire,
+    /// What such a protocol calls tables and columns, by its own names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub entities: Entities,
 }
 
 fn interval_ms() -> i64 {
@@ -143,6 +143,9 @@ pub enum ConfigError {
     /// Settings of a table contradict each other.
     #[error("{0}")]
     Table(String),
+    /// What the protocol is told contradicts itself.
+    #[error("{0}")]
+    Wire(String),
     /// The interval is out of range.
     #[error("interval_ms = {0} is too short; use at least {INTERVAL_MS_MIN}")]
     Interval(i64),
@@ -171,6 +174,8 @@ impl Config {
             include_tables: None,
             exclude_tables: Vec::new(),
             tables: BTreeMap::new(),
+            wire: Wire::default(),
+            entities: Entities::new(),
         };
         config.check()
     }
@@ -191,6 +196,7 @@ impl Config {
             return Err(ConfigError::Interval(self.interval_ms));
         }
         self.check_tables()?;
+        speech::contradiction(&self).map_or(Ok(()), |wrong| Err(ConfigError::Wire(wrong)))?;
         Ok(self)
     }
 

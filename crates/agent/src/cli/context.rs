@@ -83,7 +83,7 @@ pub fn open_agent(config: &Config) -> anyhow::Result<Agent> {
         anyhow!("{} {}", problem.text, problem.action)
     })?;
     let credentials = Credentials::new(config.credentials, &config.state_dir);
-    let remote = Remote::new(Box::new(Http::new(&config.server)?), credentials);
+    let remote = Remote::new(Box::new(Http::new(&config.server)?), credentials).speaking(config.protocol);
     Ok(Agent::new(config.clone(), state, remote))
 }
 

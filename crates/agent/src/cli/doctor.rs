@@ -11,6 +11,7 @@ use crate::claim::Claim;
 use crate::cli::context::{Context, explain};
 use crate::cli::say::say;
 use crate::control::{Answer, Command};
+use crate::foreign::Foreign;
 use crate::logs;
 use crate::reconcile::{Comparison, Kind, ReconcileError};
 use crate::remote::{PullQuery, PullReply};
@@ -103,9 +104,33 @@ fn check_store(agent: &Agent, report: &mut Report) {
     }
 }
 
+fn check_foreign(agent: &Agent, foreign: &Foreign, device_id: &str, report: &mut Report) -> anyhow::Result<()> {
+    let facts = foreign.facts();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    match runtime.block_on(agent.foreign_status(foreign, device_id)).map_err(|error| explain(&error))? {
+        Ok(()) => report.say("server", &format!("{} answers, by {}", agent.config.server, facts.name)),
+        Err(trouble) => {
+            report.say("server", &format!("{}: {trouble:?}", agent.config.server));
+            agent.note_trouble(&trouble, 1)?;
+        }
+    }
+    let kept: i64 = marks::get(agent.state().conn(), marks::DELETES_KEPT)?.unwrap_or(0);
+    if !facts.tells_deletes {
+        report.say("deletes", &format!("{} has none: rows deleted here stay at the server ({kept} so far)", facts.name));
+    } else if !facts.hears_deletes {
+        report.say("deletes", &format!("go to the server; those of others are not told by every server of {}", facts.name));
+    }
+    Ok(())
+}
+
 fn check_key(agent: &Agent, report: &mut Report) {
     let device_id: Option<String> = marks::get(agent.state().conn(), marks::DEVICE_ID).ok().flatten();
     match device_id.map(|id| agent.remote.credentials().read(&id).map(|_| id)) {
+        Some(Err(_))
+            if agent.foreign.as_ref().is_some_and(|foreign| !foreign.facts().needs_token && !foreign.facts().registers) =>
+        {
+            report.say("device", "the server wants no key");
+        }
         Some(Ok(id)) => report.say("device", &format!("{id}, the key can be read")),
         Some(Err(why)) => report.add(Problem::key_missing(&why)),
         None => report.add(Problem::key_missing("this register is not enrolled")),
@@ -115,6 +140,9 @@ fn check_key(agent: &Agent, report: &mut Report) {
 fn check_server(agent: &Agent, report: &mut Report) -> anyhow::Result<()> {
     // Without an identity, or with another register's, there is nobody to ask as; why is told elsewhere.
     let Ok(Some((device_id, cursor))) = agent.identity() else { return Ok(()) };
+    if let Some(foreign) = &agent.foreign {
+        return check_foreign(agent, foreign, &device_id, report);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let reply = runtime.block_on(
         agent

@@ -14,11 +14,12 @@ use crate::claim::Claim;
 use crate::cli::context::{Lock, default_config_path, default_state_dir, explain, open_agent};
 use crate::cli::propose::Proposed;
 use crate::cli::say::say;
-use crate::cli::{CredentialsArg, InitArgs, ProtocolArg, RoleArg, propose, tables};
+use crate::cli::{CredentialsArg, InitArgs, RoleArg, login, propose, tables};
+use crate::foreign::Foreign;
 use crate::machine::Standing;
 use crate::remote::{PullQuery, PullReply, RegisterReply};
 use crate::state::marks;
-use crate::store::{open, schema, settings};
+use crate::store::{StoreError, open, schema, settings};
 
 pub fn init(path: Option<PathBuf>, args: &InitArgs) -> anyhow::Result<ExitCode> {
     let path = std::path::absolute(path.map_or_else(default_config_path, Ok)?)?;
@@ -33,7 +34,13 @@ pub fn init(path: Option<PathBuf>, args: &InitArgs) -> anyhow::Result<ExitCode> 
     agent.claim(if args.take_over { Claim::Any } else { Claim::Copies }).map_err(|error| explain(&error))?;
     write_config(&path, &config)?;
     say!("config     {}", path.display())?;
-    register(&agent, args.enroll_token.as_deref().filter(|_| !has_parted))?;
+    match &agent.foreign {
+        Some(foreign) => login::enter(&agent, foreign, &args.login)?,
+        None => {
+            args.login.refuse()?;
+            register(&agent, args.enroll_token.as_deref().filter(|_| !has_parted))?;
+        }
+    }
     let agent = propose_keys(&path, args, agent)?;
     agent.set_up().map_err(|error| explain(&error))?;
     let store = agent.store();
@@ -63,7 +70,7 @@ fn settle_machine(agent: &Agent, args: &InitArgs) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
@@ -129,17 +136,37 @@ fn make_config(path: &Path, args: &InitArgs) -> anyhow::Result<Config> {
             CredentialsArg::File => Credentials::File,
         };
     }
-    match args.protocol {
-        ProtocolArg::Hub => {}
+    if let Some(protocol) = args.protocol {
+        config.protocol = protocol.into();
     }
     if let Some(tables) = &args.tables {
         config.include_tables = Some(tables.clone());
+    }
+    if let (None, Some(carried)) = (&config.include_tables, Foreign::new(&config).and_then(|foreign| foreign.tables())) {
+        // A protocol that carries orders alone has no words for anything else.
+        config.include_tables = Some(tables_among(&config, &carried)?);
     }
     for (table, key) in args.key.iter().filter(|(table, _)| table != propose::ALL_OTHERS) {
         let known = config.tables.keys().find(|known| known.eq_ignore_ascii_case(table)).cloned();
         config.tables.entry(known.unwrap_or_else(|| table.clone())).or_insert_with(Table::default).key = *key;
     }
     Ok(config)
+}
+
+fn tables_among(config: &Config, names: &[String]) -> anyhow::Result<Vec<String>> {
+    let read =
+        || schema::read(&open::reader(&config.store)?, config).map_err(|error| StoreError::from_sqlite(&config.store, error));
+    let schema = read().map_err(|error| explain(&error.into()))?;
+    let found = schema.tables.into_iter().map(|table| table.name);
+    let found: Vec<String> = found.filter(|table| names.iter().any(|name| name.eq_ignore_ascii_case(table))).collect();
+    if found.is_empty() {
+        bail!(
+            "{} carries {} only, and the store has no such table; say in [entities] of the config which ones they are",
+            config.protocol.as_str(),
+            names.join(", ")
+        );
+    }
+    Ok(found)
 }
 
 fn machine_name() -> String {
@@ -149,13 +176,13 @@ fn machine_name() -> String {
 }
 
 fn check_store(config: &Config) -> anyhow::Result<()> {
-    let check = || -> Result<(schema::Schema, Vec<String>), crate::store::StoreError> {
+    let check = || -> Result<(schema::Schema, Vec<String>), StoreError> {
         let conn = open::writer(&config.store)?;
-        let wrap = |error| crate::store::StoreError::from_sqlite(&config.store, error);
+        let wrap = |error| StoreError::from_sqlite(&config.store, error);
         // A quick look at every page; a damaged store is found now and not in the middle of a sale.
         let verdict: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(wrap)?;
         if verdict != "ok" {
-            return Err(crate::store::StoreError::Corrupt(config.store.clone()));
+            return Err(StoreError::Corrupt(config.store.clone()));
         }
         Ok((schema::read(&conn, config).map_err(wrap)?, settings::complaints(&conn, config).map_err(wrap)?))
     };
@@ -186,8 +213,9 @@ fn refuse_another_store(agent: &Agent) -> anyhow::Result<()> {
             agent.config.state_dir.display()
         );
     }
-    if let Some(server) = server.filter(|server| *server != agent.config.server) {
-        say!("note       the server changes from {server} to {}; the whole store will be sent there", agent.config.server)?;
+    let name = agent.config.server_name();
+    if let Some(server) = server.filter(|server| *server != name) {
+        say!("note       the server changes from {server} to {name}; the whole store will be sent there")?;
     }
     Ok(marks::set(state.conn(), marks::STORE, now)?)
 }
@@ -229,7 +257,7 @@ fn register(agent: &Agent, token: Option<&str>) -> anyhow::Result<()> {
         };
         (known, server, registration)
     };
-    let same_server = server.as_deref() == Some(&agent.config.server);
+    let same_server = server.as_deref() == Some(&agent.config.server_name());
     if let (Some(device_id), true, None) = (&known, same_server, token) {
         agent.remote.credentials().read(device_id).map_err(|why| {
             anyhow::anyhow!(
@@ -270,7 +298,7 @@ fn is_key_refused(agent: &Agent, device_id: &str) -> anyhow::Result<bool> {
     Ok(matches!(reply, PullReply::Trouble(Trouble::Unauthorized(_))) && !agent.remote.key_has_expired())
 }
 
-fn explain_trouble(server: &str, trouble: &Trouble) -> String {
+pub(super) fn explain_trouble(server: &str, trouble: &Trouble) -> String {
     match trouble {
         Trouble::Offline(why) => {
             format!("{server} does not answer ({why}); check the address and the network, then run `tillsync init` again")

@@ -7,6 +7,7 @@ mod conflicts;
 mod context;
 mod doctor;
 mod init;
+mod login;
 mod outbox;
 mod propose;
 mod rekey;
@@ -20,10 +21,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tillsync_core::config::{Direction, Key};
+use tillsync_core::config::{Direction, Key, Protocol};
 use tillsync_core::policy::Rule;
 
 use crate::cli::context::Context;
+use crate::cli::login::LoginArgs;
 use crate::cli::say::complain;
 
 #[derive(Parser)]
@@ -86,6 +88,8 @@ enum Command {
         #[arg(long, requires = "against_server")]
         json: bool,
     },
+    /// Get into a server of another protocol again, whose token or log-in is over
+    Login(LoginArgs),
     /// Check everything and say what to do
     Doctor,
     /// Replace this register's API key; the one so far works for a while longer
@@ -115,9 +119,11 @@ struct InitArgs {
     /// The server's address [default: what the config says]
     #[arg(long, value_name = "URL")]
     server: Option<String>,
-    /// The server's protocol
-    #[arg(long, value_enum, default_value_t = ProtocolArg::Hub)]
-    protocol: ProtocolArg,
+    /// The server's protocol [default: what the config says, or hub]
+    #[arg(long, value_enum)]
+    protocol: Option<ProtocolArg>,
+    #[command(flatten)]
+    login: LoginArgs,
     /// What people call this register [default: the machine's name]
     #[arg(long)]
     name: Option<String>,
@@ -150,6 +156,24 @@ struct InitArgs {
 #[derive(Clone, Copy, ValueEnum)]
 enum ProtocolArg {
     Hub,
+    Nuqta,
+    Auraflow,
+    Events,
+    Booky,
+    Insight,
+}
+
+impl From<ProtocolArg> for Protocol {
+    fn from(arg: ProtocolArg) -> Self {
+        match arg {
+            ProtocolArg::Hub => Self::Hub,
+            ProtocolArg::Nuqta => Self::Nuqta,
+            ProtocolArg::Auraflow => Self::Auraflow,
+            ProtocolArg::Events => Self::Events,
+            ProtocolArg::Booky => Self::Booky,
+            ProtocolArg::Insight => Self::Insight,
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -365,6 +389,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Verify { against_server: true, repair, json, .. } => doctor::verify_against_server(&context, repair, json),
         Command::Verify { fetch_vanished: true, .. } => doctor::fetch_vanished(&context),
         Command::Verify { accept_deletes, .. } => doctor::verify(&context, accept_deletes),
+        Command::Login(args) => login::login(&context, &args),
         Command::Doctor => doctor::doctor(&context),
         Command::Rekey => rekey::rekey(&context),
         Command::Detach { force } => doctor::detach(&context, force),

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     fn check(status: u16, body: &str, expected: &str) {
-        let response = Response { status, retry_after_ms: None, accepts_gzip: false, body: body.as_bytes().to_vec() };
+        let response = Response { status, body: body.as_bytes().to_vec(), ..Response::default() };
         let meaning = format!("{:?}", understand(Ok(response)));
         assert!(meaning.contains(expected), "{status} {body}: {meaning}");
     }

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use serde::de::DeserializeOwned;
 use tillsync_core::change::{Operation, Verdict};
+use tillsync_core::config::Protocol;
 use tillsync_core::policy::Policies;
 use tillsync_core::sync::Trouble;
 use tillsync_core::wire::hub::{Conflict, ConflictsResponse, RekeyResponse, ResolveRequest, ResolveResponse};
@@ -96,6 +97,8 @@ pub enum PushReply {
     Answers(Vec<Answer>, Heard),
     /// The server takes no batch like this.
     Refused(String),
+    /// Others have changed rows of the batch: what they did comes first.
+    Later,
     /// The request did not do its work.
     Trouble(Trouble),
 }
@@ -244,6 +247,7 @@ pub enum RegisterReply {
 pub struct Remote {
     transport: Box<dyn Transport>,
     credentials: Credentials,
+    protocol: Protocol,
     accepts_gzip: AtomicBool,
     /// What the last answer said of the key.
     key_expired: AtomicBool,
@@ -252,7 +256,20 @@ pub struct Remote {
 impl Remote {
     /// A server behind a transport.
     pub fn new(transport: Box<dyn Transport>, credentials: Credentials) -> Self {
-        Self { transport, credentials, accepts_gzip: AtomicBool::new(false), key_expired: AtomicBool::new(false) }
+        let (accepts_gzip, key_expired) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { transport, credentials, protocol: Protocol::Hub, accepts_gzip, key_expired }
+    }
+
+    /// A server of this protocol.
+    #[must_use]
+    pub fn speaking(self, protocol: Protocol) -> Self {
+        Self { protocol, ..self }
+    }
+
+    /// What only hubs are asked for.
+    fn for_hubs(&self) -> Result<(), String> {
+        let name = self.protocol.as_str();
+        if self.protocol == Protocol::Hub { Ok(()) } else { Err(format!("{name} is a protocol that has no such thing")) }
     }
 
     /// Where the key is kept.
@@ -265,8 +282,21 @@ impl Remote {
         self.key_expired.load(Ordering::Relaxed)
     }
 
+    /// Sends a request as it is.
+    pub async fn deliver_as_it_is(&self, mut request: transport::Request) -> Result<transport::Response, transport::NoAnswer> {
+        if self.accepts_gzip.load(Ordering::Relaxed) {
+            request.compress();
+        }
+        let response = self.transport.send(request).await?;
+        self.accepts_gzip.store(response.accepts_gzip, Ordering::Relaxed);
+        Ok(response)
+    }
+
     /// Registers this device.
     pub async fn register(&self, request: &tillsync_core::wire::hub::RegisterRequest) -> RegisterReply {
+        if let Err(why) = self.for_hubs() {
+            return RegisterReply::Refused(why);
+        }
         let sent = Instant::now();
         let response = self.transport.send(hub::encode_register(request)).await;
         let received = Instant::now();
@@ -362,6 +392,7 @@ impl Remote {
 
     /// Sends a request and gives the answer back as it is.
     async fn exchange(&self, device_id: &str, mut request: transport::Request) -> Result<transport::Response, Trouble> {
+        self.for_hubs().map_err(Trouble::NotTheServer)?;
         let key = self.credentials.read(device_id).map_err(Trouble::KeyMissing)?;
         request.device = Some((device_id.to_owned(), key));
         self.transport.send(request).await.map_err(|transport::NoAnswer(why)| Trouble::Offline(why))
@@ -403,6 +434,7 @@ impl Remote {
     }
 
     async fn send(&self, device_id: &str, mut request: transport::Request) -> Result<Vec<u8>, Refusal> {
+        self.for_hubs().map_err(Refusal::Request)?;
         let key = self.credentials.read(device_id).map_err(|why| Refusal::Trouble(Trouble::KeyMissing(why)))?;
         request.device = Some((device_id.to_owned(), key));
         if self.accepts_gzip.load(Ordering::Relaxed) {

@@ -80,7 +80,7 @@ impl Request {
 }
 
 /// An answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Response {
     /// The status.
     pub status: u16,
@@ -88,6 +88,10 @@ pub struct Response {
     pub retry_after_ms: Option<i64>,
     /// Whether the server announces that it takes compressed requests (RFC 7694).
     pub accepts_gzip: bool,
+    /// The server's clock by the `Date` header, Unix milliseconds.
+    pub date_ms: Option<i64>,
+    /// The server's limit is reached and asks for so much quiet, in milliseconds, by whichever headers it has.
+    pub quiet_ms: Option<i64>,
     /// The body, decompressed.
     pub body: Vec<u8>,
 }
@@ -146,6 +150,8 @@ impl Http {
         let status = answer.status().as_u16();
         let retry_after_ms = header("retry-after").and_then(|text| parse_retry_after(&text));
         let accepts_gzip = header("accept-encoding").is_some_and(|encodings| encodings.contains("gzip"));
+        let date_ms = header("date").and_then(|text| parse_date(&text));
+        let quiet_ms = quiet_ms(status, crate::clock::now_ms(), header);
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| no_answer(&error))? {
             body.extend_from_slice(&chunk);
@@ -153,7 +159,7 @@ impl Http {
                 return Err(NoAnswer(format!("the answer is larger than {ANSWER_BYTES_MAX} bytes")));
             }
         }
-        Ok(Response { status, retry_after_ms, accepts_gzip, body })
+        Ok(Response { status, retry_after_ms, accepts_gzip, date_ms, quiet_ms, body })
     }
 }
 
@@ -180,8 +186,26 @@ fn parse_retry_after(text: &str) -> Option<i64> {
     if let Ok(seconds) = text.trim().parse::<i64>() {
         return Some(seconds.clamp(0, 86_400) * 1000);
     }
-    let date = jiff::fmt::rfc2822::parse(text.trim()).ok()?;
-    Some((date.timestamp().as_millisecond() - crate::clock::now_ms()).clamp(0, 86_400_000))
+    parse_date(text).map(|date_ms| (date_ms - crate::clock::now_ms()).clamp(0, 86_400_000))
+}
+
+fn parse_date(text: &str) -> Option<i64> {
+    jiff::fmt::rfc2822::parse(text.trim()).ok().map(|date| date.timestamp().as_millisecond())
+}
+
+/// Numbers above this one are Unix seconds, and seconds that are left below it.
+const EPOCH_SECONDS_MIN: i64 = 1_000_000_000;
+
+/// How long a limit asks to be quiet: of two header styles, one names a time and one what is left until then.
+fn quiet_ms(status: u16, now_ms: i64, header: impl Fn(&'static str) -> Option<String>) -> Option<i64> {
+    let number = |names: [&'static str; 2]| names.into_iter().find_map(|name| header(name)?.trim().parse::<f64>().ok());
+    let is_used_up = number(["x-ratelimit-remaining", "ratelimit-remaining"]).is_some_and(|left| left < 1.0);
+    if status != 429 && !is_used_up {
+        return None;
+    }
+    let reset = number(["ratelimit-reset", "x-ratelimit-reset"])?.ceil() as i64;
+    let left_ms = if reset >= EPOCH_SECONDS_MIN { reset.saturating_mul(1000) - now_ms } else { reset.saturating_mul(1000) };
+    Some(left_ms.clamp(0, 3_600_000))
 }
 
 #[cfg(test)]
@@ -194,5 +218,18 @@ mod tests {
         assert_eq!(parse_retry_after("-3"), Some(0));
         assert_eq!(parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), Some(0));
         assert_eq!(parse_retry_after("soon"), None);
+    }
+
+    #[test]
+    fn limits_say_in_two_styles_when_they_end() {
+        let check = |status: u16, headers: &[(&str, &str)], expected: Option<i64>| {
+            let header = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+            assert_eq!(quiet_ms(status, 1_800_000_000_000, header), expected, "{headers:?}");
+        };
+        check(429, &[("x-ratelimit-reset", "1800000007")], Some(7_000));
+        check(429, &[("ratelimit-reset", "9"), ("x-ratelimit-reset", "1800000007")], Some(9_000));
+        check(200, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1800000007")], Some(7_000));
+        check(200, &[("x-ratelimit-remaining", "3"), ("x-ratelimit-reset", "1800000007")], None);
+        check(429, &[], None);
     }
 }

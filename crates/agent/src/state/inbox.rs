@@ -114,6 +114,12 @@ fn entry_at(row: &rusqlite::Row<'_>) -> Result<Entry> {
     })
 }
 
+/// The row that waits, if it does.
+pub fn entry(conn: &Connection, entity: &str, key: &str) -> Result<Option<Entry>> {
+    let sql = "SELECT entity, key, change_id, operation, data, reason, detail FROM inbox WHERE entity = ?1 AND key = ?2";
+    conn.prepare_cached(sql)?.query_row((entity, key), entry_at).optional()
+}
+
 /// The version of a row that waits.
 pub fn version(conn: &Connection, entity: &str, key: &str) -> Result<Option<i64>> {
     conn.prepare_cached("SELECT change_id FROM inbox WHERE entity = ?1 AND key = ?2")?

@@ -83,6 +83,12 @@ pub const PAUSED: &str = "paused";
 pub const CLOCK_OFFSET_MS: &str = "clock_offset_ms";
 /// From this change of the outbox on, times were guessed; absent when none was.
 pub const CLOCK_UNSURE: &str = "clock_unsure";
+/// Versions and places counted for a server that has none.
+pub const COUNTED: &str = "counted";
+/// Something was sent since the last place of that count.
+pub const SENT_SINCE: &str = "sent_since";
+/// Deletes that stay here, since the protocol has none.
+pub const DELETES_KEPT: &str = "deletes_kept";
 /// Changes sent so far.
 pub const SENT: &str = "sent";
 /// Changes received so far.

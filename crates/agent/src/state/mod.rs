@@ -17,6 +17,7 @@ pub mod selection;
 pub mod shadow;
 pub mod shared;
 pub mod snapshot;
+pub mod told;
 pub mod upload;
 
 use std::path::Path;
@@ -42,6 +43,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(again::CREATE),
     M::up(shared::CREATE),
     M::up(activity::CREATE),
+    M::up(told::CREATE),
 ];
 
 /// What can be wrong with the state.

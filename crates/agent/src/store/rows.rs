@@ -69,6 +69,20 @@ pub fn read_after(conn: &Connection, table: &Table, after: Option<&[Value]>, lim
     collect(&mut query, bound(after.unwrap_or_default()), table)
 }
 
+/// The rows with this value in a column that sync, in key order.
+pub fn read_where(conn: &Connection, table: &Table, column: &str, value: &Value) -> Result<Vec<Row>> {
+    let sql = format!(
+        "SELECT {} FROM {} WHERE {} = ?1{} ORDER BY {}",
+        column_list(&table.columns),
+        quote(&table.name),
+        quote(column),
+        and_filter(table),
+        column_list(&table.key),
+    );
+    let mut query = conn.prepare_cached(&sql)?;
+    collect(&mut query, std::iter::once(Bound(value)), table)
+}
+
 /// How many rows of the table sync.
 pub fn count(conn: &Connection, table: &Table) -> Result<u64> {
     let condition = table.filter.as_ref().map_or_else(String::new, |filter| format!(" WHERE {filter}"));

@@ -100,8 +100,11 @@ pub struct Child {
     pub fields: BTreeMap<String, Field>,
 }
 
+/// What a child's key is called where nobody says.
+pub const USUAL_KEY: &str = "id";
+
 fn id() -> String {
-    "id".to_owned()
+    USUAL_KEY.to_owned()
 }
 
 /// The rows of one table that came inside a row.
@@ -170,6 +173,12 @@ impl<'a> Mapping<'a> {
     /// The columns that some fields are.
     pub fn columns(&self, fields: &[String]) -> Vec<String> {
         fields.iter().map(|field| column(&self.entity.fields, field).0.to_owned()).collect()
+    }
+
+    /// The fields that some columns are.
+    pub fn fields(&self, columns: &[String]) -> Vec<String> {
+        let own = |name: &String| self.entity.fields.keys().find(|field| column(&self.entity.fields, field).0 == name);
+        columns.iter().map(|name| own(name).unwrap_or(name).clone()).collect()
     }
 
     /// The row that an object says.

@@ -53,9 +53,18 @@ fn fit_value(value: &Value, known: &Value) -> Option<Value> {
         (Value::Text(text), Value::Real(_)) => text.parse::<f64>().ok().filter(|r| r.is_finite()).map(Value::Real),
         (Value::Text(text), Value::Blob(_)) => BASE64.decode(text).ok().map(Value::Blob),
         (Value::Text(text), Value::RawText(bytes)) => (*text == String::from_utf8_lossy(bytes)).then(|| known.clone()),
-        (Value::Text(text), Value::Text(before)) if text != before => is_same_json(text, before).then(|| known.clone()),
+        (Value::Text(text), Value::Text(before)) if text != before => {
+            let is_same_moment = as_moment(text).is_some_and(|moment| as_moment(before) == Some(moment));
+            (is_same_moment || is_same_json(text, before)).then(|| known.clone())
+        }
         _ => None,
     }
+}
+
+/// The moment that a text with a date and a time of day names, Unix microseconds. Servers write it in a form of their own, with or without a zone.
+pub fn as_moment(text: &str) -> Option<i64> {
+    let looks_so = matches!(text.as_bytes(), [y, _, _, _, b'-', _, _, b'-', _, _, b'T' | b' ', ..] if y.is_ascii_digit());
+    if looks_so && text.len() >= 16 { super::time::micros(text) } else { None }
 }
 
 /// Whether both texts are lists or objects of the same content.
@@ -91,6 +100,7 @@ mod tests {
         check("1", "true", "1");
         check(r#"{"$blob":"AQ=="}"#, r#""AQ==""#, r#"{"$blob":"AQ=="}"#);
         check(r#""{ \"b\": 1, \"a\": 2 }""#, r#"{"a":2,"b":1}"#, r#""{ \"b\": 1, \"a\": 2 }""#);
+        check(r#""2026-11-20T11:37:03Z""#, r#""2026-11-20 11:37:03+00:00""#, r#""2026-11-20T11:37:03Z""#);
         check(r#""x""#, r#""y""#, r#""y""#);
         check("null", r#""y""#, r#""y""#);
     }

@@ -32,11 +32,20 @@ pub fn parse(text: &str) -> Option<i64> {
     if let Ok(number) = text.parse::<i64>() {
         return Some(in_ms(number));
     }
+    timestamp(text).map(jiff::Timestamp::as_millisecond)
+}
+
+/// The same in microseconds, and of no mere number.
+pub fn micros(text: &str) -> Option<i64> {
+    timestamp(text.trim()).map(jiff::Timestamp::as_microsecond)
+}
+
+fn timestamp(text: &str) -> Option<jiff::Timestamp> {
     if let Ok(moment) = text.parse::<jiff::Timestamp>() {
-        return Some(moment.as_millisecond());
+        return Some(moment);
     }
     let civil: jiff::civil::DateTime = text.parse().ok()?;
-    civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp().as_millisecond())
+    civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
 }
 
 /// RFC 3339 in UTC; milliseconds only where there are some.

@@ -111,6 +111,8 @@ pub enum Captured {
 pub enum Pushed {
     /// There was nothing to send.
     Nothing,
+    /// What is there waits for a pull: [`Event::Freed`] says when that is over.
+    Later,
     /// Every change of the batch has its verdict.
     Done {
         /// Whether more waits.
@@ -437,6 +439,11 @@ impl Sync {
                     self.sent_all_ms = since;
                     now + self.settings.interval_ms
                 }
+            }
+            Pushed::Later => {
+                self.up_retry.succeeded();
+                self.sent_all_ms = i64::MIN;
+                if self.up_again { now } else { now + self.settings.interval_ms }
             }
             Pushed::Done { more: _, took_ms } => {
                 self.up_retry.succeeded();

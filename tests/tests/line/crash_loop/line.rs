@@ -116,7 +116,7 @@ impl Line {
         if let Ok(registered) = serde_json::from_slice::<RegisterResponse>(&body) {
             *self.key.lock().unwrap() = registered.api_key;
         }
-        Response { status, retry_after_ms: None, accepts_gzip, body }
+        Response { status, accepts_gzip, body, ..Response::default() }
     }
 }
 

@@ -232,7 +232,7 @@ async fn round(agent: &Agent) -> Result<bool, AgentError> {
         match agent.push(BATCH).await? {
             Pushed::Nothing => break,
             Pushed::Done { .. } | Pushed::Refused => quiet = false,
-            Pushed::Failed | Pushed::Trouble(_) => {
+            Pushed::Failed | Pushed::Later | Pushed::Trouble(_) => {
                 quiet = false;
                 break;
             }

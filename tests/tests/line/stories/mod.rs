@@ -11,6 +11,7 @@ mod fetching;
 mod keychain;
 mod keys;
 mod kills;
+mod languages;
 mod line;
 mod lives;
 mod migrations;

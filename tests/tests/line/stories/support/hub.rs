@@ -82,6 +82,14 @@ impl Hub {
         end(&mut command).good().out.trim().to_owned()
     }
 
+    /// A token for whoever comes by another protocol.
+    pub fn user_token(&self, name: &str) -> String {
+        let mut command = Command::new(program("tillsync-hub"));
+        command.args(["user", "add", name, "--token", "--database", &place(&self.database)]);
+        let said = end(&mut command).good().out;
+        said.split_whitespace().last().unwrap_or_default().to_owned()
+    }
+
     /// Asks something that only the administrator may.
     pub fn administer(&self, method: &str, path: &str) {
         let answer = ask(self.address(), &format!("{method} {path}"), &format!("authorization: Bearer {}\r\n", self.admin_key));
