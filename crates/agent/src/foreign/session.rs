@@ -119,9 +119,9 @@ impl Agent {
         foreign.note_limit(&response);
         let date_ms = response.date_ms;
         let answer = foreign.understand(response, &ask.path)?;
-        // A date has whole seconds: a clock that agrees with it is better than that.
-        let date_ms = date_ms.filter(|date_ms| date_ms.abs_diff(now_ms()) > DATE_MS_OFF_MIN);
-        let server_ms = server_ms(&answer).or(date_ms).unwrap_or_else(now_ms);
+        // What answers say may be a place in a log and no clock. A date has whole seconds: a clock that agrees with it is better than that.
+        let server_ms = date_ms.or_else(|| server_ms(&answer)).filter(|ms| ms.abs_diff(now_ms()) > DATE_MS_OFF_MIN);
+        let server_ms = server_ms.unwrap_or_else(now_ms);
         Ok((answer, Heard { server_ms, sent, received: Instant::now() }))
     }
 }
