@@ -6,6 +6,7 @@
 mod cycles;
 mod one;
 mod referred;
+mod sort;
 mod together;
 
 use std::cell::RefCell;
@@ -14,11 +15,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction};
-use tillsync_core::arrival::{Arrival, LocalRow, meet};
-use tillsync_core::change::Operation;
 use tillsync_core::config::Capture;
 use tillsync_core::kept::Kept;
-use tillsync_core::key::{entity_id, parse_entity_id, parse_uuid};
+use tillsync_core::key::{entity_id, parse_uuid};
 use tillsync_core::rhythm::Moment;
 use tillsync_core::row::Row;
 use tillsync_core::sync::Applied;
@@ -26,14 +25,14 @@ use tillsync_core::window::Happening;
 
 use crate::agent::{Agent, AgentError, StoreSide};
 use crate::apply::one::Desk;
+use crate::apply::sort::Sorted;
 use crate::clock::now_ms;
 use crate::identity::{Identity, Known};
 use crate::pull::Reach;
 use crate::remote::Incoming;
 use crate::state::State;
 use crate::state::inbox::{self, Reason};
-use crate::state::{activity, again, conflicts, ids as state_ids, marks as state_marks, outbox, outside, shadow, snapshot, upload};
-use crate::store::schema::Table;
+use crate::state::{activity, conflicts, ids as state_ids, marks as state_marks, outside, shadow, snapshot};
 use crate::store::{StoreError, applied, journal, marks, open, schema, write};
 
 /// A wait for the next turn that is worth keeping the page's rows sorted for; captures wait as long.
@@ -89,16 +88,6 @@ pub(crate) enum Stop {
     CaptureFirst,
     /// The POS goes first; the rest can be written when it has finished.
     NotOurTurn,
-}
-
-/// A page, sorted by what can be done about its changes.
-struct Sorted {
-    /// To be written.
-    arriving: Vec<Arriving>,
-    /// Waiting for a local change.
-    held: Vec<Arriving>,
-    /// Of tables that the store does not have.
-    unknown: Vec<Incoming>,
 }
 
 impl Agent {
@@ -213,42 +202,6 @@ impl Agent {
         }
         self.settle_together(store)?;
         Ok(progress || self.settle_cycles(store)?)
-    }
-
-    /// What the register has already is left out.
-    fn sort_arrivals(&self, store: &StoreSide, changes: Vec<Incoming>) -> Result<Sorted, AgentError> {
-        let state = self.state();
-        let mut sorted = Sorted { arriving: Vec::with_capacity(changes.len()), held: Vec::new(), unknown: Vec::new() };
-        for change in changes {
-            let (Some(entity), Some(table)) = (store.entities.get(&change.entity), store.schema.table(&change.entity)) else {
-                sorted.unknown.push(change);
-                continue;
-            };
-            if !table.direction.pulls() {
-                inbox::release(state.conn(), &change.entity, &change.key, change.id)?;
-                continue;
-            }
-            let kept = shadow::get(state.conn(), entity.number, &change.key)?;
-            let in_outbox = outbox::has_unsent(state.conn(), &change.entity, &change.key)?;
-            let is_known = kept.as_ref().is_some_and(|kept| kept.version() > 0);
-            let table_sent = is_known || upload::is_finished(state.conn(), &change.entity)?;
-            let waiting = inbox::version(state.conn(), &change.entity, &change.key)?;
-            // The server has lost this row and is about to get it again.
-            let goes_again = again::version(state.conn(), entity.number, &change.key)?.is_some();
-            let local = LocalRow::new(kept.as_ref(), in_outbox || goes_again, table_sent, waiting);
-            let arrival = meet(change.id, local);
-            if arrival == Arrival::Pass {
-                inbox::release(state.conn(), &change.entity, &change.key, change.id)?;
-                continue;
-            }
-            let may_meet_unsent = local.version == 0 && !table_sent;
-            let Some(parsed) = parse(table, change, may_meet_unsent) else { continue };
-            match arrival {
-                Arrival::Hold => sorted.held.push(parsed),
-                Arrival::Apply | Arrival::Pass => sorted.arriving.push(parsed),
-            }
-        }
-        Ok(sorted)
     }
 
     /// Writes rows in short transactions. Gives back the outcomes, and why and before which row it stopped.
@@ -451,25 +404,6 @@ fn from_inbox(entry: inbox::Entry) -> Incoming {
         data: entry.data,
         resolves: None,
     }
-}
-
-fn parse(table: &Table, change: Incoming, may_meet_unsent: bool) -> Option<Arriving> {
-    let is_key = table.fresh.is_some() || parse_entity_id(&change.key).is_some_and(|values| values.len() == table.key.len());
-    let row = change.data.as_deref().map(serde_json::from_str::<Row>).transpose();
-    let (true, Ok(mut row)) = (is_key, row) else {
-        tracing::warn!(entity = change.entity, change = change.id, "a pulled change cannot be understood and is passed over");
-        return None;
-    };
-    if let (None, Some(row), Some(values)) = (&table.fresh, &mut row, parse_entity_id(&change.key)) {
-        // A row is written under the key it is known by, also when its data leaves the key out.
-        for (name, value) in table.key.iter().zip(&values) {
-            if row.get(name).is_none_or(|given| entity_id(std::slice::from_ref(given)) != entity_id(std::slice::from_ref(value))) {
-                row.set(name, value.clone());
-            }
-        }
-    }
-    let row = row.filter(|_| change.operation != Operation::Delete);
-    Some(Arriving { change, row, may_meet_unsent })
 }
 
 /// One transaction's worth of rows.

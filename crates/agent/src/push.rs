@@ -161,8 +161,9 @@ impl Agent {
         entries.truncate(many);
         let sent_at_ms = by_own_clock.then(|| self.clock.now_ms());
         let mut batch = Vec::with_capacity(entries.len());
+        let captured_at = outbox::mark_sent(&tx, &ids)?;
         for entry in entries {
-            let at_ms = outbox::mark_sent(&tx, entry.id)?;
+            let at_ms = captured_at.get(&entry.id).copied().unwrap_or(entry.at_ms);
             batch.push(outgoing(&tx, &schema, Entry { at_ms, ..entry })?);
         }
         tx.commit()?;
@@ -277,11 +278,7 @@ pub(crate) fn is_stored(verdict: Verdict) -> bool {
 }
 
 fn outgoing(conn: &Connection, schema: &Schema, entry: Entry) -> Result<Outgoing, AgentError> {
-    let number: Option<i64> = rusqlite::OptionalExtension::optional(conn.query_row(
-        "SELECT number FROM entities WHERE name = ?1",
-        [&entry.entity],
-        |row| row.get(0),
-    ))?;
+    let number = shadow::entity_number(conn, &entry.entity)?;
     let restored = number.map(|number| again::version(conn, number, &entry.key)).transpose()?.flatten();
     // What the POS deleted or made since is told as such.
     let restored = restored.filter(|_| entry.updated_fields.is_some() || is_lost_delete(&entry));

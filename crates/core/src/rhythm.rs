@@ -22,6 +22,12 @@ const TURNS_KEPT: usize = 8;
 /// After so many bursts their rhythm is known, and this much silence is the end of one whose writes follow at once.
 const QUIET_MIN: Duration = Duration::from_millis(10);
 
+/// Before so many pauses are known, a pause may be as short as …
+const PAUSES_MIN: usize = 3;
+
+/// … this: nobody rings up sales by hand faster.
+const PAUSE_ASSUMED: Duration = Duration::from_millis(250);
+
 /// However short the pauses were so far, the next write is not overdue before this time: people pause.
 const OVERDUE_MIN: Duration = Duration::from_secs(2);
 
@@ -134,9 +140,10 @@ impl Rhythm {
     fn is_after_burst(&self, since: Duration) -> bool {
         let quiet = self.quiet();
         let turn = self.turns.iter().max().copied().unwrap_or_default();
-        let free_until =
-            self.between_bursts.iter().min().map(|shortest| (*shortest * 3 / 5).min((*shortest * 4 / 5).saturating_sub(turn)));
-        since >= quiet && free_until.is_none_or(|until| since < until.max(quiet + TURN_MAX))
+        let assumed = (self.between_bursts.len() < PAUSES_MIN).then_some(&PAUSE_ASSUMED);
+        let Some(shortest) = self.between_bursts.iter().chain(assumed).min() else { return false };
+        let free_until = (*shortest * 3 / 5).min((*shortest * 4 / 5).saturating_sub(turn));
+        since >= quiet && since < free_until.max(quiet + TURN_MAX)
     }
 
     /// Nobody knows when the next write comes.
@@ -196,6 +203,15 @@ mod tests {
     }
 
     #[test]
+    fn a_first_sale_is_not_taken_for_the_last_of_a_while() {
+        for writes in [vec![1_000], vec![0, 1_000]] {
+            let rhythm = watched(writes);
+            let ours: Vec<u64> = (1_000..3_001).filter(|now| is_ours(&rhythm, *now)).collect();
+            assert_eq!((ours.first(), ours.last()), (Some(&1_025), Some(&1_149)));
+        }
+    }
+
+    #[test]
     fn a_burst_goes_first() {
         let rhythm = watched([1_000, 1_003, 1_006]);
         assert_eq!(rhythm.moment(MS(1_010), MS(1_000)), Moment::Wait(MS(21)));
@@ -240,10 +256,10 @@ mod tests {
 
     #[test]
     fn turns_rest_while_the_pos_is_in_use() {
-        let mut rhythm = watched([1_000]);
-        rhythm.took_turn(MS(2_000), MS(2));
-        assert_eq!(rhythm.moment(MS(2_001), MS(2_001)), Moment::Wait(MS(15)));
-        assert!(is_ours(&rhythm, 2_016));
+        let mut rhythm = watched([0, 5_000, 10_000, 15_000]);
+        rhythm.took_turn(MS(16_000), MS(2));
+        assert_eq!(rhythm.moment(MS(16_001), MS(16_001)), Moment::Wait(MS(15)));
+        assert!(is_ours(&rhythm, 16_016));
         rhythm.took_turn(MS(90_000), MS(2));
         assert_eq!(rhythm.moment(MS(90_000), MS(90_000)), Moment::Wait(MS(1)));
     }

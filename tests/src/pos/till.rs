@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use rusqlite::{Connection, OpenFlags, params};
@@ -127,7 +127,9 @@ impl Till {
             Err(error) => {
                 self.tally.failed_statements += 1;
                 let code = error.sqlite_error().map(|error| error.extended_code);
-                eprintln!("register {}: {error} {code:?}", self.options.register);
+                let (register, after) = (self.options.register, begun.elapsed());
+                let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+                eprintln!("register {register} at {at_ms} ms, after {after:?}: {error} {code:?}");
             }
         }
         Ok(())

@@ -20,6 +20,11 @@ pub fn note_after(conn: &Connection, entity: i64, version: i64) -> Result<Vec<St
     deleted.collect()
 }
 
+/// Whether any row is to be sent again.
+pub fn is_any(conn: &Connection) -> Result<bool> {
+    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM again)")?.query_row([], |row| row.get(0))
+}
+
 /// The version that a row had, if it is to be sent again.
 pub fn version(conn: &Connection, entity: i64, key: &str) -> Result<Option<i64>> {
     conn.prepare_cached("SELECT version FROM again WHERE entity = ?1 AND key = ?2")?

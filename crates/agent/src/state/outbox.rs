@@ -1,5 +1,7 @@
 //! The outbox: changes waiting for the server, in order, and what became of them.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension, Result, Row as SqlRow, params};
 use serde::Serialize;
 use tillsync_core::change::Operation;
@@ -211,6 +213,11 @@ pub fn has_unsent(conn: &Connection, entity: &str, key: &str) -> Result<bool> {
         .query_row((entity, key), |row| row.get(0))
 }
 
+/// Whether the server lacks any change.
+pub fn is_any_unsent(conn: &Connection) -> Result<bool> {
+    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE state <> 3)")?.query_row([], |row| row.get(0))
+}
+
 /// Whether any change of an entity waits for the server or for a person.
 pub fn has_unsent_of(conn: &Connection, entity: &str) -> Result<bool> {
     conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE entity = ?1 AND state <> 3)")?
@@ -227,10 +234,14 @@ pub fn set_standing(conn: &Connection, id: i64, standing: Standing, reason: Opti
     Ok(())
 }
 
-/// The change goes on its way; gives back when it was captured, by the server's clock as it is known now.
-pub fn mark_sent(conn: &Connection, id: i64) -> Result<i64> {
-    conn.prepare_cached("UPDATE outbox SET state = 1, reason = NULL WHERE id = ?1 RETURNING at_ms")?
-        .query_row([id], |row| row.get(0))
+/// Changes go on their way; gives back when each was captured, by the server's clock as it is known now.
+pub fn mark_sent(conn: &Connection, ids: &[i64]) -> Result<HashMap<i64, i64>> {
+    let ids = serde_json::to_string(ids).expect("numbers encode");
+    conn.prepare_cached(
+        "UPDATE outbox SET state = 1, reason = NULL WHERE id IN (SELECT value FROM json_each(?1)) RETURNING id, at_ms",
+    )?
+    .query_map([ids], |row| Ok((row.get(0)?, row.get(1)?)))?
+    .collect()
 }
 
 /// The change contradicts another register's; the server's number of the conflict, if it has one.

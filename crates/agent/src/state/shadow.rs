@@ -57,6 +57,11 @@ pub fn entity(conn: &Connection, name: &str, columns: &[String], bases: &[String
     })
 }
 
+/// The number of the entity with this name, if it was ever seen.
+pub fn entity_number(conn: &Connection, name: &str) -> Result<Option<i64>> {
+    conn.prepare_cached("SELECT number FROM entities WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
+}
+
 /// How many entities were ever seen.
 pub fn entity_count(conn: &Connection) -> Result<i64> {
     conn.query_row("SELECT count(*) FROM entities", [], |row| row.get(0))

@@ -11,6 +11,7 @@ pub mod open;
 pub mod rows;
 pub mod schema;
 pub mod settings;
+pub mod sql;
 pub mod turns;
 pub mod write;
 

@@ -43,9 +43,10 @@ pub(super) fn bound(values: &[Value]) -> impl Iterator<Item = Bound<'_>> {
 
 /// The rows with this key: none or one, except that SQLite lets several rows share a key that holds NULL.
 pub fn read(conn: &Connection, table: &Table, key: &[Value]) -> Result<Vec<Row>> {
-    let sql =
-        format!("SELECT {} FROM {} WHERE {} LIMIT 2", column_list(&table.columns), quote(&table.name), key_condition(table, 1));
-    let mut query = conn.prepare_cached(&sql)?;
+    let sql = table.sql.read.text(|| {
+        format!("SELECT {} FROM {} WHERE {} LIMIT 2", column_list(&table.columns), quote(&table.name), key_condition(table, 1))
+    });
+    let mut query = conn.prepare_cached(sql)?;
     collect(&mut query, bound(key), table)
 }
 
@@ -108,12 +109,14 @@ pub fn key_of(table: &Table, row: &Row) -> Vec<Value> {
 /// Inserts the row or updates the columns it has, and gives back the row as the store holds it now. Columns that the table
 /// does not have are left out, columns that the row does not have keep their value.
 pub fn upsert(conn: &Connection, table: &Table, key: &[Value], row: &Row) -> Result<Row> {
-    let known: Vec<(&str, &Value)> = row.iter().filter(|(name, _)| table.columns.iter().any(|column| column == name)).collect();
+    let is_whole = row.iter().map(|(name, _)| name).eq(&table.columns);
+    let known: Vec<(&str, &Value)> =
+        row.iter().filter(|(name, _)| is_whole || table.columns.iter().any(|column| column == name)).collect();
     if key.iter().any(Value::is_null) && update(conn, table, key, &known)? > 0 {
         return Ok(read(conn, table, key)?.into_iter().next().unwrap_or_default());
     }
-    let sql = upsert_sql(table, &known);
-    let mut statement = conn.prepare_cached(&sql)?;
+    let make = || upsert_sql(table, &known);
+    let mut statement = if is_whole { conn.prepare_cached(table.sql.upsert.text(make)) } else { conn.prepare_cached(&make()) }?;
     let values = known.iter().map(|(_, value)| Bound(value)).chain(table.fillers.iter().map(|(_, value)| Bound(value)));
     let mut rows = collect(&mut statement, values, table)?;
     Ok(rows.pop().unwrap_or_default())
@@ -173,14 +176,16 @@ pub fn has_children(conn: &Connection, reference: &Reference, row: &Row) -> Resu
 }
 
 fn any(conn: &Connection, reference: &Reference, values: &[Value]) -> Result<bool> {
-    let table = quote(&reference.table);
-    // Without an index looking at all rows would take as long as the table is, while the POS waits.
-    let among =
-        if reference.is_indexed { table } else { format!("(SELECT * FROM {table} ORDER BY rowid DESC LIMIT {NEWEST_ROWS_MAX})") };
-    let same: Vec<String> =
-        reference.other_columns.iter().enumerate().map(|(place, column)| format!("{} = ?{}", quote(column), place + 1)).collect();
-    let sql = format!("SELECT EXISTS (SELECT 1 FROM {among} WHERE {})", same.join(" AND "));
-    conn.prepare_cached(&sql)?.query_row(params_from_iter(bound(values)), |row| row.get(0))
+    let sql = reference.sql.text(|| {
+        let table = quote(&reference.table);
+        // Without an index looking at all rows would take as long as the table is, while the POS waits.
+        let newest = || format!("(SELECT * FROM {table} ORDER BY rowid DESC LIMIT {NEWEST_ROWS_MAX})");
+        let among = if reference.is_indexed { table.clone() } else { newest() };
+        let columns = reference.other_columns.iter().enumerate();
+        let same: Vec<String> = columns.map(|(place, column)| format!("{} = ?{}", quote(column), place + 1)).collect();
+        format!("SELECT EXISTS (SELECT 1 FROM {among} WHERE {})", same.join(" AND "))
+    });
+    conn.prepare_cached(sql)?.query_row(params_from_iter(bound(values)), |row| row.get(0))
 }
 
 fn update(conn: &Connection, table: &Table, key: &[Value], columns: &[(&str, &Value)]) -> Result<usize> {

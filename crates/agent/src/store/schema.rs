@@ -7,6 +7,8 @@ use tillsync_core::key::entity_id;
 use tillsync_core::row::Row;
 use tillsync_core::value::Value;
 
+use crate::store::sql::{Sql, TableSql};
+
 /// Everything of ours in the store starts with this.
 pub const PREFIX: &str = "_tillsync_";
 
@@ -73,6 +75,8 @@ pub struct Table {
     pub has_loose_unique: bool,
     /// References of other tables to this one.
     pub children: Vec<Reference>,
+    /// Statements about every row, which are put together once.
+    pub sql: TableSql,
 }
 
 /// A reference to rows that have ids of their own on the wire.
@@ -99,6 +103,8 @@ pub struct Reference {
     pub is_declared: bool,
     /// Whether rows at the other end are found by an index.
     pub is_indexed: bool,
+    /// How a row at the other end is looked for.
+    pub sql: Sql,
 }
 
 impl Schema {
@@ -329,7 +335,14 @@ fn read_table(conn: &Connection, name: &str, config: &Config) -> Result<std::res
         let Some(column) = all.iter().map(|known| &known.name).find(|known| known.eq_ignore_ascii_case(column)) else { continue };
         if !parents.iter().any(|known| known.columns.len() == 1 && known.columns[0] == *column) {
             let (columns, other_columns) = (vec![column.clone()], Vec::new());
-            parents.push(Reference { table: parent.clone(), columns, other_columns, is_declared: false, is_indexed: true });
+            parents.push(Reference {
+                table: parent.clone(),
+                columns,
+                other_columns,
+                is_declared: false,
+                is_indexed: true,
+                sql: Sql::default(),
+            });
         }
     }
     let (mut columns, mut left_out, mut fillers) = (Vec::new(), Vec::new(), Vec::new());
@@ -388,6 +401,7 @@ fn read_table(conn: &Connection, name: &str, config: &Config) -> Result<std::res
         probes: uniques.constraints,
         has_loose_unique: uniques.has_loose,
         children: Vec::new(),
+        sql: TableSql::default(),
     }))
 }
 
@@ -472,7 +486,14 @@ fn read_parents(conn: &Connection, table: &str) -> Result<Vec<Reference>> {
         if parents.last().is_none_or(|(last, _)| *last != id) {
             parents.push((
                 id,
-                Reference { table: parent, columns: Vec::new(), other_columns: Vec::new(), is_declared: true, is_indexed: true },
+                Reference {
+                    table: parent,
+                    columns: Vec::new(),
+                    other_columns: Vec::new(),
+                    is_declared: true,
+                    is_indexed: true,
+                    sql: Sql::default(),
+                },
             ));
         }
         if let Some((_, reference)) = parents.last_mut() {
@@ -507,6 +528,7 @@ fn link_children(conn: &Connection, tables: &mut [Table]) -> Result<()> {
                     other_columns: reference.columns.clone(),
                     is_declared: reference.is_declared,
                     is_indexed,
+                    sql: Sql::default(),
                 };
                 links.push((name.clone(), back));
             }

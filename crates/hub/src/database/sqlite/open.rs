@@ -108,12 +108,23 @@ fn migrate(path: &Path, writer: &mut Connection) -> Result<(), OpenError> {
         M::up(include_str!("010.sql")),
         M::up(include_str!("011.sql")),
     ]);
-    migrations.to_latest(writer).map_err(|error| match error {
+    to_latest(&migrations, writer).map_err(|error| match error {
         MigrationError::MigrationDefinition(MigrationDefinitionError::DatabaseTooFarAhead) => OpenError::TooNew(path.to_owned()),
         MigrationError::RusqliteError { err, .. } => explain(path, err),
         other => OpenError::Broken { path: path.to_owned(), cause: other.to_string() },
     })?;
     writer.pragma_update(None, "application_id", APPLICATION_ID).map_err(|cause| explain(path, cause))
+}
+
+/// Another process may be at the same file: whoever comes second goes on from where the first has come.
+fn to_latest(migrations: &Migrations, writer: &mut Connection) -> rusqlite_migration::Result<()> {
+    loop {
+        let before = migrations.current_version(writer)?;
+        match migrations.to_latest(writer) {
+            Err(_) if migrations.current_version(writer)? != before => {}
+            done => return done,
+        }
+    }
 }
 
 fn explain(path: &Path, cause: rusqlite::Error) -> OpenError {
@@ -122,5 +133,26 @@ fn explain(path: &Path, cause: rusqlite::Error) -> OpenError {
         Some(ErrorCode::NotADatabase) => OpenError::NotAHub(path),
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => OpenError::NotWritable { path, cause },
         _ => OpenError::Broken { path, cause: cause.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_file_can_be_opened_by_several_at_once() {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("hub.db");
+            let open_all = |_| {
+                let opened = std::thread::scope(|scope| {
+                    let all: Vec<_> = (0..4).map(|_| scope.spawn(|| open(&path).map(|opened| opened.epoch))).collect();
+                    all.into_iter().map(|one| one.join().unwrap().unwrap()).collect::<Vec<_>>()
+                });
+                assert!(opened.iter().all(|epoch| *epoch == opened[0]), "{opened:?}");
+            };
+            (0..2).for_each(open_all);
+        }
     }
 }
