@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
-"""Renders the drawings beside this file: tray states for dark and for light panels, and the app's icon as PNG, ICO and ICNS.
+"""Renders the drawings beside this file: tray states for panels of any colour, and as templates that macOS colours itself, and the app's icon as
+PNG, ICO and ICNS.
 
 Needs rsvg-convert (Debian: librsvg2-bin). The results are committed, so that nobody needs this to build.
 """
 import pathlib
+import re
 import struct
 import subprocess
 
 HERE = pathlib.Path(__file__).parent
-# On a dark panel the drawing is light, and the other way round. Shape tells the state; this is no colour code.
-PANELS = {"dark": "#f5f7f8", "light": "#1b2328"}
+# Light lines with a dark rim are seen on a panel of any colour, and nobody has to ask which one it has. Shape tells the state; this is no
+# colour code.
+LINE, RIM = "#f5f7f8", "#161d21"
+LINE_WIDTH, RIM_WIDTH = "2.2", "4.6"
 TRAY_PX = 64
 APP_PX = [16, 24, 32, 48, 64, 128, 256, 512]
 ICO_PX = [16, 24, 32, 48, 64, 256]
@@ -23,9 +27,13 @@ def render(svg, size):
 
 def tray():
     for source in sorted((HERE / "states").glob("*.svg")):
-        for panel, colour in PANELS.items():
-            picture = render(source.read_text().replace("currentColor", colour), TRAY_PX)
-            (HERE / "tray" / f"{source.stem}-{panel}.png").write_bytes(picture)
+        svg = source.read_text()
+        head, lines = re.fullmatch(r"(<svg [^>]*>)(.*)</svg>\s*", svg, re.DOTALL).groups()
+        rim = f'<g fill="{RIM}" stroke="{RIM}" stroke-width="{RIM_WIDTH}">{lines}</g>'
+        both = f'{head}{rim}<g stroke="{LINE}" stroke-width="{LINE_WIDTH}">{lines}</g></svg>'
+        # The rim needs room around the drawing.
+        (HERE / "tray" / f"{source.stem}.png").write_bytes(render(both.replace("0 0 24 24", "-0.6 -0.6 25.2 25.2"), TRAY_PX))
+        (HERE / "tray" / f"{source.stem}-template.png").write_bytes(render(svg.replace("currentColor", "#000000"), TRAY_PX))
 
 
 def app():

@@ -1,6 +1,17 @@
+import { createServer, type AddressInfo } from "node:net";
+
 import { defineConfig } from "@playwright/test";
 
-const PORT = Number(process.env["TILLSYNC_WINDOW_PORT"] ?? 4173);
+/** Workers read this file again and take the port that the first reader found. */
+const PORT = Number((process.env["TILLSYNC_WINDOW_PORT"] ??= String(await freePort())));
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((listens) => server.listen(0, "127.0.0.1", listens));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((closed) => server.close(closed));
+  return port;
+}
 
 /** The window over the mock, in the system's own Chromium, at the size that the tray gives it. */
 export default defineConfig({

@@ -34,6 +34,25 @@ const FOR_WINDOW: &[Package] = &[
     },
 ];
 
+/// For the tray app.
+pub const FOR_APP: &[Package] = &[
+    Package { name: "pkg-config", program: "pkg-config", reason: "finds the libraries of the desktop" },
+    Package {
+        name: "libwebkit2gtk-4.1-dev",
+        program: "/usr/include/webkitgtk-4.1/webkit2/webkit2.h",
+        reason: "the desktop's libraries, which show the window",
+    },
+];
+
+/// For the tests of the tray app.
+const FOR_DESKTOP: &[Package] = &[
+    Package { name: "xvfb", program: "Xvfb", reason: "a screen for the tray app that nobody sees" },
+    Package { name: "webkit2gtk-driver", program: "WebKitWebDriver", reason: "clicks in the window of the tray app" },
+    Package { name: "openbox", program: "openbox", reason: "gives windows the keyboard there" },
+    Package { name: "xdotool", program: "xdotool", reason: "closes windows and answers dialogs of the tray app" },
+    Package { name: "xclip", program: "xclip", reason: "lets tests of the tray app look into the clipboard" },
+];
+
 /// For the Windows half of `cargo xtask check-platforms`.
 pub const FOR_WINDOWS: &[Package] = &[
     Package { name: "gcc-mingw-w64-x86-64", program: "x86_64-w64-mingw32-gcc", reason: "compiles C for Windows" },
@@ -42,8 +61,7 @@ pub const FOR_WINDOWS: &[Package] = &[
 
 /// Installs what the tests need and the machine lacks.
 pub fn for_tests() -> Result<()> {
-    install(FOR_TESTS)?;
-    install(FOR_WINDOW)
+    [FOR_TESTS, FOR_WINDOW, FOR_APP, FOR_DESKTOP].into_iter().try_for_each(install)
 }
 
 /// Installs the packages that are missing, or says how to.

@@ -14,6 +14,7 @@ use tillsync_core::rhythm::Moment;
 use crate::clock::{Clock, Heard, now_ms};
 use crate::faults::{Ended, Faults};
 use crate::foreign::Foreign;
+use crate::pin::Gate;
 use crate::remote::Remote;
 use crate::state::shadow::Entity;
 use crate::state::{State, StateError, activity, marks, outbox};
@@ -89,6 +90,10 @@ pub struct Agent {
     pub(crate) keys_in_doubt: AtomicBool,
     /// Changes that waited for a person may go.
     pub(crate) freed: AtomicBool,
+    /// Moves when the loop has done something, after which the status may be another.
+    pub(crate) news: tokio::sync::watch::Sender<()>,
+    /// Who may decide here.
+    pub(crate) gate: Gate,
 }
 
 /// A connection of ours that writes to the store.
@@ -187,6 +192,8 @@ impl Agent {
             pull_anew: AtomicBool::new(false),
             keys_in_doubt: AtomicBool::new(false),
             freed: AtomicBool::new(false),
+            news: tokio::sync::watch::Sender::new(()),
+            gate: Gate::default(),
         }
     }
 

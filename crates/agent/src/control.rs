@@ -17,11 +17,12 @@ use serde::{Deserialize, Serialize};
 use tillsync_core::config::Config;
 use tillsync_core::problem::Problem;
 use tillsync_core::sync::Trouble;
-use tillsync_core::window::{Ask, Reply};
+use tillsync_core::window::{Ask, Reply, Secret};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::agent::Agent;
+use crate::pin::Opened;
 use crate::reconcile::Comparison;
 use crate::rekey::Rekeyed;
 use crate::runtime::{Outcome, Request};
@@ -41,6 +42,12 @@ const CLIENTS_MAX: usize = 16;
 
 /// A client that says nothing for this long is gone.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A client that waits for news hears at least this often that there are none.
+const WATCH_MAX: Duration = Duration::from_secs(30);
+
+/// Steps of the loop come in bursts; a person sees where they led.
+const WATCH_REST: Duration = Duration::from_millis(150);
 
 #[derive(Serialize, Deserialize)]
 struct Hello {
@@ -89,7 +96,22 @@ pub enum Command {
     Window {
         /// The question.
         ask: Ask,
+        /// What [`Command::Unlock`] gave, for decisions.
+        #[serde(default)]
+        pass: Option<String>,
     },
+    /// The status, once it is another than the one that the client knows, or after a while.
+    Watch {
+        /// The print of the known one; anything when there is none.
+        known: u64,
+    },
+    /// Let a manager decide.
+    Unlock {
+        /// The manager's PIN.
+        pin: Secret,
+    },
+    /// The end of it.
+    Lock,
     /// Stop.
     Stop,
 }
@@ -123,10 +145,36 @@ pub enum Answer {
         /// The answer.
         reply: Reply,
     },
+    /// The status and its print.
+    Watched {
+        /// What to name in the next [`Command::Watch`].
+        print: u64,
+        /// The status.
+        status: Box<Status>,
+    },
+    /// Whoever shows this may decide.
+    Unlocked {
+        /// To go with a decision.
+        pass: String,
+    },
+    /// It was the wrong PIN.
+    WrongPin {
+        /// No other is taken for so many seconds.
+        wait_s: u32,
+    },
     /// It is done.
     Done,
     /// It could not be done.
     Failed(Problem),
+}
+
+impl From<Opened> for Answer {
+    fn from(opened: Opened) -> Self {
+        match opened {
+            Opened::Pass(pass) => Self::Unlocked { pass },
+            Opened::Wrong { wait_s } => Self::WrongPin { wait_s },
+        }
+    }
 }
 
 /// How replacing the key ended.
@@ -274,7 +322,17 @@ async fn answer(command: Command, agent: &Arc<Agent>, requests: &mpsc::Sender<Re
         Command::Status => {
             return on_thread(agent, |agent| agent.status(true).map(|status| Answer::Status(Box::new(status)))).await;
         }
-        Command::Window { ask } => return Answer::Window { reply: window::answer(agent, requests, ask).await },
+        Command::Window { ask, pass } => {
+            return Answer::Window { reply: window::answer(agent, requests, ask, pass.as_deref()).await };
+        }
+        Command::Watch { known } => return watch(agent, known).await,
+        Command::Unlock { pin } => {
+            return on_thread(agent, move |agent| Ok(agent.gate.open(&agent.config.state_dir, pin.expose()).into())).await;
+        }
+        Command::Lock => {
+            agent.gate.close();
+            return Answer::Done;
+        }
         Command::Config => return Answer::Config { print: config_print(&agent.config) },
         Command::Scan { accept_deletes } => {
             let answer = on_thread(agent, move |agent| agent.scan(accept_deletes).map(Answer::Scanned)).await;
@@ -318,6 +376,26 @@ async fn answer(command: Command, agent: &Arc<Agent>, requests: &mpsc::Sender<Re
     match requests.send(request).await {
         Ok(()) => Answer::Done,
         Err(_) => Answer::Failed(Problem::agent_not_running()),
+    }
+}
+
+/// Waits until the status is another than the known one.
+async fn watch(agent: &Arc<Agent>, known: u64) -> Answer {
+    let mut news = agent.news.subscribe();
+    let end = tokio::time::Instant::now() + WATCH_MAX;
+    loop {
+        news.mark_unchanged();
+        let answer = on_thread(agent, |agent| {
+            let status = Box::new(agent.status(true)?);
+            let print = xxhash_rust::xxh3::xxh3_64(&serde_json::to_vec(&status).expect("a status encodes"));
+            Ok(Answer::Watched { print, status })
+        })
+        .await;
+        let is_known = matches!(answer, Answer::Watched { print, .. } if print == known);
+        if !is_known || tokio::time::timeout_at(end, news.changed()).await.is_err() {
+            return answer;
+        }
+        tokio::time::sleep(WATCH_REST).await;
     }
 }
 

@@ -161,6 +161,7 @@ impl Runtime {
             }
             self.start_effects();
             self.answer_waiters();
+            self.agent.news.send_replace(());
             let wakeup = self.wakeup();
             tokio::select! {
                 Some(hint) = self.hints.recv() => self.sync.handle(hint, ticks_ms()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use tillsync_core::config::{Direction, LeftOut};
+use tillsync_core::config::{Direction, LeftOut, Role};
 use tillsync_core::problem::Problem;
 use tillsync_core::row::Row;
 use tillsync_core::window::{Ask, Conflict, Decided, Happening, Keep, Parked, Reply, Side, Table, Way, title};
@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::agent::{Agent, AgentError};
 use crate::clock::now_ms;
 use crate::control::Ended;
+use crate::pin;
 use crate::resolve::{self, Keep as Kept};
 use crate::runtime::{Outcome, Request};
 use crate::state::outbox::{self, Standing};
@@ -25,8 +26,15 @@ const LINES_MAX: u32 = 500;
 /// A sync that a person asked for goes on by itself when it takes longer.
 const SYNC_MAX: Duration = Duration::from_secs(60);
 
-/// Answers a question.
-pub async fn answer(agent: &Arc<Agent>, requests: &mpsc::Sender<Request>, ask: Ask) -> Reply {
+/// Answers a question. What takes a manager needs the pass that the PIN gave.
+pub async fn answer(agent: &Arc<Agent>, requests: &mpsc::Sender<Request>, ask: Ask, pass: Option<&str>) -> Reply {
+    if let Err(why) = ask.check() {
+        return Reply::Failed { problem: Problem::not_understood(why) };
+    }
+    let is_locked = agent.config.role != Role::Manager && pin::is_set(&agent.config.state_dir);
+    if ask.takes_a_manager() && is_locked && !agent.gate.admits(pass) {
+        return Reply::Failed { problem: Problem::manager_only() };
+    }
     match reply(agent, requests, ask).await {
         Ok(reply) => reply,
         Err(error) => Reply::Failed { problem: error.problem() },

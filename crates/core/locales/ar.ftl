@@ -345,7 +345,10 @@ field-missing = يرجى ملء هذا الحقل.
 
 ## المشكلات: ما الأمر، وما الذي يمكن فعله
 
-problem-server-unreachable = لم يجب الخادم { $failures } مرات متتالية: { $why }.
+problem-server-unreachable = { $failures ->
+    [one] لم يجب الخادم: { $why }.
+   *[other] لم يجب الخادم { $failures } مرات متتالية: { $why }.
+}
     .action = تحقق من الشبكة ومن عنوان الخادم. كل تغيير محفوظ ويُرسَل حين يجيب الخادم.
 problem-server-failing = أخفق الخادم { $failures } مرات متتالية: { $why }.
     .action = أخبر من يدير الخادم. كل تغيير محفوظ ويُرسَل حين يعود الخادم.
@@ -425,6 +428,12 @@ problem-rollback-journal = تستخدم قاعدة البيانات سجل تر�
     .action = إن وافق مورّد برنامج البيع فحوّل قاعدة البيانات إلى WAL.
 problem-set-up-failed = لم ينجح الإعداد: { $why }.
     .action = ارجع وصحّح، ثم أعد المحاولة.
+problem-managed = هذا الإعداد حدده المسؤول.
+    .action = اطلب منه تغييره.
+problem-not-understood = طلب غير مفهوم: { $what }.
+    .action = أعد تشغيل Tillsync.
+problem-manager-only = القرار للمدير وحده.
+    .action = اطلب من المدير إدخال الرمز في الإعدادات.
 problem-store-missing = قاعدة البيانات غير موجودة: { $why }.
     .action = شغّل برنامج البيع مرة لينشئها، أو صحّح مكانها.
 problem-store-denied = يتعذر فتح قاعدة البيانات: { $why }.

@@ -292,7 +292,10 @@ field-missing = Please fill this in.
 
 ## Problems: what is the matter, and what a person at the window can do
 
-problem-server-unreachable = The server did not answer { $failures } times in a row: { $why }.
+problem-server-unreachable = { $failures ->
+    [one] The server did not answer: { $why }.
+   *[other] The server did not answer { $failures } times in a row: { $why }.
+}
     .action = Check the network and the server address. Every change is kept and sent when the server answers.
 problem-server-failing = The server failed { $failures } times in a row: { $why }.
     .action = Tell whoever runs the server. Every change is kept and sent when it recovers.
@@ -357,6 +360,12 @@ problem-rollback-journal = The store uses a rollback journal, in which readers a
     .action = If the POS vendor agrees, switch the store to WAL.
 problem-set-up-failed = { $why }.
     .action = Go back and correct it, then try again.
+problem-managed = This is set by your administrator.
+    .action = Ask them to change it.
+problem-not-understood = This was asked for, and cannot be meant: { $what }.
+    .action = Start Tillsync again.
+problem-manager-only = Only a manager can decide.
+    .action = Ask a manager to enter the PIN under Settings.
 problem-store-missing = { $why }.
     .action = Start the POS once so that it makes its store, or correct the store's place.
 problem-store-denied = { $why }.

@@ -11,6 +11,7 @@ pub mod digest;
 pub mod kept;
 pub mod key;
 pub mod language;
+pub mod managed;
 pub mod menu;
 pub mod merge;
 pub mod notice;

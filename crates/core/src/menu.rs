@@ -1,8 +1,8 @@
-//! The tray's menu and icon: pure functions of the status and the language.
+//! The tray's menu: a pure function of the status and the language.
 
 use crate::language::Language;
 use crate::problem::Argument;
-use crate::status::{Sentence, State};
+use crate::status::Sentence;
 
 /// What can be paused for, in minutes; and until a person says so.
 const PAUSES: [Option<u32>; 4] = [Some(30), Some(60), Some(240), None];
@@ -94,19 +94,6 @@ impl Action {
         ];
         let pauses = PAUSES.map(|minutes| Self::Pause { minutes });
         plain.into_iter().chain(pauses).find(|action| action.name() == name)
-    }
-}
-
-/// The name of the icon for a state; its drawings are in `icons/states`.
-pub fn icon(state: State) -> &'static str {
-    match state {
-        State::NotSetUp => "not-set-up",
-        State::Synced => "synced",
-        State::Syncing => "syncing",
-        State::Offline => "offline",
-        State::Paused => "paused",
-        State::Attention => "attention",
-        State::Error => "error",
     }
 }
 

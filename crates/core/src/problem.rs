@@ -349,6 +349,27 @@ impl Problem {
         Self::new("set_up_failed", Severity::Error, format!("{why}."), "Correct it, then try again.").with("why", why)
     }
 
+    /// A till's person asked for what only a manager may do.
+    pub fn manager_only() -> Self {
+        Self::new("manager_only", Severity::Attention, "Only a manager can decide.", "Ask a manager to enter the PIN.")
+    }
+
+    /// The administrator has set it.
+    pub fn managed() -> Self {
+        Self::new("managed", Severity::Info, "This is set by your administrator.", "Ask them to change it.")
+    }
+
+    /// What was asked cannot be meant.
+    pub fn not_understood(what: &str) -> Self {
+        Self::new(
+            "not_understood",
+            Severity::Error,
+            format!("This was asked for, and cannot be meant: {what}."),
+            "Start Tillsync again.",
+        )
+        .with("what", what)
+    }
+
     /// No agent runs.
     pub fn agent_not_running() -> Self {
         Self::new(

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::problem::Problem;
 
-pub use ask::{Ask, Decided, Keep, Reply, SetUp, Shell, ShellReply, Side};
+pub use ask::{Ask, Decided, Keep, Reply, Secret, SetUp, Shell, ShellReply, Side};
 pub use conflict::{Column, Conflict, ConflictKind, columns_of, title};
 pub use status::{FullSync, Status};
 

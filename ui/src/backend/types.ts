@@ -428,6 +428,8 @@ tables: Array<Table>,
  */
 problem: Problem | null, };
 
+export type Secret = string;
+
 export type SetUp = { 
 /**
  * The POS's store.
@@ -440,7 +442,7 @@ server: string,
 /**
  * Permission to register.
  */
-code: string, 
+code: Secret, 
 /**
  * What people call this register.
  */
@@ -448,7 +450,7 @@ name: string,
 /**
  * Digits that a manager enters before deciding.
  */
-pin: string | null, };
+pin: Secret | null, };
 
 export type Setting = { 
 /**
@@ -508,7 +510,7 @@ on: boolean, } | { "ask": "unlock",
 /**
  * The PIN.
  */
-pin: string, } | { "ask": "lock" } | { "ask": "find_stores" } | { "ask": "pick_store" } | { "ask": "test_server", 
+pin: Secret, } | { "ask": "lock" } | { "ask": "find_stores" } | { "ask": "pick_store" } | { "ask": "test_server", 
 /**
  * Its address.
  */

@@ -15,8 +15,9 @@ use board::Board;
 use edits::Editor;
 use network::Wire;
 
-use crate::shop::{Folder, Hub, Pos, PosTotals, Register, Status, interruptible, pause, wait_until};
+use crate::shop::{Folder, Host, Hub, Pos, PosTotals, Register, Status, interruptible, pause, wait_until};
 use crate::workspace::{cargo, run};
+use crate::{setup, window};
 
 /// Unoptimised, because the reader waits for the build: a third of the time of a release build, and fast enough for a shop.
 const PROFILE: &str = "debug";
@@ -41,17 +42,27 @@ pub struct Options {
     /// Use a copy of this SQLite store instead of the retail extract; some of its rows are edited instead of sales
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
+    /// Show register B's agent in the tray of this desktop
+    #[arg(long)]
+    tray: bool,
 }
 
 /// Tells the story; an error unless the proof holds.
 pub fn demo(options: Options) -> Result<()> {
     interruptible()?;
     println!("Building the agent, the hub and a point-of-sale program …");
-    run(cargo().args(["build", "--quiet", "-p", "tillsync-agent", "-p", "tillsync-hub", "-p", "tillsync-tests", "--bins"]))?;
+    let mut packages = vec!["-p", "tillsync-agent", "-p", "tillsync-hub", "-p", "tillsync-tests"];
+    if options.tray {
+        setup::install(setup::FOR_APP)?;
+        window::build()?;
+        packages.extend(["-p", "tillsync-tray"]);
+    }
+    run(cargo().args(["build", "--quiet", "--bins"]).args(packages))?;
     let folder = Folder::new(options.keep)?;
     let third = Duration::from_secs(options.seconds) / 3;
 
-    let mut shop = Shop::open(&folder, options.store.as_deref())?;
+    let host = if options.tray { Host::Tray } else { Host::CommandLine };
+    let mut shop = Shop::open(&folder, options.store.as_deref(), host)?;
     shop.first_full_sync()?;
     shop.ring_up_with_the_network_cut_in_between(third)?;
     let totals = shop.close()?;
@@ -62,6 +73,9 @@ pub fn demo(options: Options) -> Result<()> {
     }
     ensure!(holds?, "the line does not hold");
     println!("\nthe line holds");
+    if options.tray {
+        shop.stays()?;
+    }
     Ok(())
 }
 
@@ -82,9 +96,9 @@ enum AtWork {
 }
 
 impl Shop {
-    fn open(folder: &Folder, own_store: Option<&Path>) -> Result<Self> {
-        let registers =
-            [Register::new(PROFILE, folder.path(), "Register A")?, Register::new(PROFILE, folder.path(), "Register B")?];
+    fn open(folder: &Folder, own_store: Option<&Path>, host: Host) -> Result<Self> {
+        let new = |name| Register::new(PROFILE, folder.path(), name);
+        let registers = [new("Register A")?, new("Register B")?.hosted_by(host)];
         let [a, b] = &registers;
         match own_store {
             None => stores::retail(a, b)?,
@@ -154,6 +168,16 @@ impl Shop {
             register.sync()?;
         }
         Ok(totals)
+    }
+
+    /// Opens register B once more, for whoever wants to look around.
+    fn stays(&mut self) -> Result<()> {
+        println!("\nRegister B's tray app stays, and so does the hub: quit it in its menu, or press Ctrl-C here.");
+        println!("Its store is {}", self.registers[1].store.display());
+        self.registers[1].start_agent()?;
+        // Ctrl-C is an answer, too.
+        let _ = self.registers[1].wait_for_end();
+        Ok(())
     }
 
     fn watch(&mut self, duration: Duration) -> Result<()> {

@@ -12,5 +12,5 @@ pub use folder::Folder;
 pub use hub::Hub;
 pub use pos::{Pos, PosTotals};
 pub use process::{interruptible, pause, wait_until};
-pub use register::Register;
+pub use register::{Host, Register};
 pub use status::Status;

@@ -15,8 +15,19 @@ use crate::workspace::built;
 const INIT_WITHIN: Duration = Duration::from_secs(120);
 /// An agent answers in a fraction of a second; this is for a machine under load.
 const UP_WITHIN: Duration = Duration::from_secs(20);
+/// A tray app that stays for its person to look around is ended after an afternoon.
+const STAYS_FOR: Duration = Duration::from_secs(4 * 3600);
 /// How long `sync` may try, in seconds.
 const SYNC_SECONDS: u64 = 60;
+
+/// Who hosts a register's agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// `tillsync run`.
+    CommandLine,
+    /// The tray app.
+    Tray,
+}
 
 /// One register.
 pub struct Register {
@@ -26,6 +37,7 @@ pub struct Register {
     pub store: PathBuf,
     folder: PathBuf,
     profile: &'static str,
+    host: Host,
     agent: Option<Running>,
 }
 
@@ -34,7 +46,12 @@ impl Register {
     pub fn new(profile: &'static str, shop: &Path, name: &str) -> Result<Self> {
         let folder = shop.join(name.to_lowercase().replace(' ', "-"));
         std::fs::create_dir(&folder)?;
-        Ok(Self { name: name.to_owned(), store: folder.join("store.db"), folder, profile, agent: None })
+        Ok(Self { name: name.to_owned(), store: folder.join("store.db"), folder, profile, host: Host::CommandLine, agent: None })
+    }
+
+    /// The same with another host for its agent.
+    pub fn hosted_by(self, host: Host) -> Self {
+        Self { host, ..self }
     }
 
     /// `tillsync init`.
@@ -56,11 +73,26 @@ impl Register {
         Ok(std::fs::write(&path, lines.join("\n") + "\n")?)
     }
 
-    /// Starts `tillsync run`.
+    /// Starts `tillsync run`, or the tray app.
     pub fn start_agent(&mut self) -> Result<()> {
-        let name = format!("{}: tillsync run", self.name);
-        self.agent = Some(Running::start(&name, &mut self.tillsync("run"), &self.log("agent"))?);
+        let (name, mut command) = match self.host {
+            Host::CommandLine => ("tillsync run", self.tillsync("run")),
+            Host::Tray => {
+                let mut tray = Command::new(built(self.profile, "tillsync-tray"));
+                tray.arg("--open").arg("--config").arg(self.config());
+                ("tillsync-tray", tray)
+            }
+        };
+        self.agent = Some(Running::start(&format!("{}: {name}", self.name), &mut command, &self.log("agent"))?);
         Ok(())
+    }
+
+    /// Waits until somebody ends the agent.
+    pub fn wait_for_end(&mut self) -> Result<()> {
+        match &mut self.agent {
+            Some(agent) => agent.wait(STAYS_FOR).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Waits until the agent has something to say.
@@ -71,7 +103,7 @@ impl Register {
         })
     }
 
-    /// Ends `tillsync run`.
+    /// Ends the agent.
     pub fn end_agent(&mut self) {
         self.agent = None;
     }

@@ -169,7 +169,8 @@ fn tables_among(config: &Config, names: &[String]) -> anyhow::Result<Vec<String>
     Ok(found)
 }
 
-fn machine_name() -> String {
+/// What this machine calls itself.
+pub fn machine_name() -> String {
     let from_file = std::fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned());
     let name = std::env::var("COMPUTERNAME").ok().or(from_file).filter(|name| !name.is_empty());
     name.unwrap_or_else(|| "Register".to_owned())

@@ -22,8 +22,8 @@ use crate::state::marks;
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
 /// How a register gets in.
-#[derive(Args)]
-pub(super) struct LoginArgs {
+#[derive(Args, Default)]
+pub(crate) struct LoginArgs {
     /// A token, for servers that give one out
     #[arg(long, value_name = "T", env = "TILLSYNC_TOKEN", hide_env_values = true, conflicts_with_all = ["user", "google_token_stdin"])]
     token: Option<String>,

@@ -4,14 +4,14 @@
 //! everything is kept, 3 something waits for a person, 4 the server refuses this register.
 
 mod conflicts;
-mod context;
+pub(crate) mod context;
 mod doctor;
-mod init;
-mod login;
+pub(crate) mod init;
+pub(crate) mod login;
 mod outbox;
 mod propose;
 mod rekey;
-mod run;
+pub(crate) mod run;
 mod say;
 mod show;
 mod sync;
@@ -112,49 +112,49 @@ enum Command {
 }
 
 #[derive(Args)]
-struct InitArgs {
+pub(crate) struct InitArgs {
     /// The POS's SQLite file [default: what the config says]
     #[arg(long, value_name = "PATH")]
-    store: Option<PathBuf>,
+    pub(crate) store: Option<PathBuf>,
     /// The server's address [default: what the config says]
     #[arg(long, value_name = "URL")]
-    server: Option<String>,
+    pub(crate) server: Option<String>,
     /// The server's protocol [default: what the config says, or hub]
     #[arg(long, value_enum)]
-    protocol: Option<ProtocolArg>,
+    pub(crate) protocol: Option<ProtocolArg>,
     #[command(flatten)]
-    login: LoginArgs,
+    pub(crate) login: LoginArgs,
     /// What people call this register [default: the machine's name]
     #[arg(long)]
-    name: Option<String>,
+    pub(crate) name: Option<String>,
     /// What this register may do
     #[arg(long, value_enum)]
-    role: Option<RoleArg>,
+    pub(crate) role: Option<RoleArg>,
     /// Permission to register, from whoever runs the server
     #[arg(long, value_name = "T", env = "TILLSYNC_ENROLL_TOKEN", hide_env_values = true)]
-    enroll_token: Option<String>,
+    pub(crate) enroll_token: Option<String>,
     /// Where the agent keeps its state [default: a folder in the platform's data folder]
     #[arg(long, value_name = "DIR")]
-    state_dir: Option<PathBuf>,
+    pub(crate) state_dir: Option<PathBuf>,
     /// Where the API key is kept [default: keychain]
     #[arg(long, value_enum)]
-    credentials: Option<CredentialsArg>,
+    pub(crate) credentials: Option<CredentialsArg>,
     /// Only these tables sync
     #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
-    tables: Option<Vec<String>>,
+    pub(crate) tables: Option<Vec<String>>,
     /// How a table's key is meant, such as sales=register, or *=global for all others [default: proposed from schema and data]
     #[arg(long, value_name = "TABLE=KIND", value_parser = tables::parse_key)]
-    key: Vec<(String, Key)>,
+    pub(crate) key: Vec<(String, Key)>,
     /// Take over a store whose other agent is gone for good
     #[arg(long)]
-    take_over: bool,
+    pub(crate) take_over: bool,
     /// Stay the same register on this machine; the one before is gone for good
     #[arg(long)]
-    replace: bool,
+    pub(crate) replace: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum ProtocolArg {
+pub(crate) enum ProtocolArg {
     Hub,
     Nuqta,
     Auraflow,
@@ -177,13 +177,13 @@ impl From<ProtocolArg> for Protocol {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum RoleArg {
+pub(crate) enum RoleArg {
     Register,
     Manager,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum CredentialsArg {
+pub(crate) enum CredentialsArg {
     Keychain,
     File,
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::agent::Agent;
 use crate::claim::Claim;
-use crate::cli::context::{Context, explain};
+use crate::cli::context::{Context, Lock, explain};
 use crate::cli::propose;
 use crate::clock::now_ms;
 use crate::control::{self, Answer, Command};
@@ -29,9 +29,15 @@ const PART_AGAIN: Duration = Duration::from_secs(5);
 pub const REQUESTS_MAX: usize = 16;
 
 pub fn run(context: &Context) -> anyhow::Result<ExitCode> {
-    let Some(_lock) = context.lock()? else {
+    let Some(lock) = context.lock()? else {
         bail!("an agent is already running with the state folder {}", context.config.state_dir.display());
     };
+    run_with(context, &lock)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The same with the right to be the agent in hand.
+pub fn run_with(context: &Context, _lock: &Lock) -> anyhow::Result<()> {
     let _logs = logs::start(&context.config.state_dir, true)?;
     let mut newer = None;
     loop {
@@ -44,7 +50,7 @@ pub fn run(context: &Context) -> anyhow::Result<ExitCode> {
         newer = reload(now).or(newer);
     }
     tracing::info!("stopped");
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// One life of the agent, with one config.

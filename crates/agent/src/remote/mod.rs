@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use tillsync_core::change::{Operation, Verdict};
 use tillsync_core::config::Protocol;
 use tillsync_core::policy::Policies;
+use tillsync_core::problem::Problem;
 use tillsync_core::sync::Trouble;
 use tillsync_core::wire::hub::{Conflict, ConflictsResponse, RekeyResponse, ResolveRequest, ResolveResponse};
 use tillsync_core::wire::snapshot::{DigestResponse, SnapshotResponse};
@@ -251,6 +252,18 @@ pub struct Remote {
     accepts_gzip: AtomicBool,
     /// What the last answer said of the key.
     key_expired: AtomicBool,
+}
+
+/// Whether what is at the other end is a sync server.
+pub async fn answers(transport: &dyn Transport) -> Result<(), Problem> {
+    match http::understand(transport.send(transport::Request::get("/health".to_owned())).await) {
+        Ok(_) => Ok(()),
+        Err(Refusal::Trouble(Trouble::Offline(why))) => Err(Problem::server_unreachable(1, &why)),
+        Err(Refusal::Trouble(Trouble::NotTheServer(why))) => Err(Problem::not_a_sync_server(&why)),
+        Err(Refusal::Trouble(Trouble::ServerFailed(why))) => Err(Problem::server_failing(1, &why)),
+        // It knows what is asked, and refuses this one.
+        Err(_) => Ok(()),
+    }
 }
 
 impl Remote {

@@ -5,8 +5,8 @@ use std::path::Path;
 use ts_rs::{Config, TS};
 
 use super::{
-    Activity, Ask, Column, Conflict, ConflictKind, Decided, Found, FullSync, Happening, Hour, Keep, Parked, Reply, SetUp, Setting,
-    Shell, ShellReply, Side, Status, Table, Way,
+    Activity, Ask, Column, Conflict, ConflictKind, Decided, Found, FullSync, Happening, Hour, Keep, Parked, Reply, Secret, SetUp,
+    Setting, Shell, ShellReply, Side, Status, Table, Way,
 };
 use crate::problem::{Argument, Problem, Severity};
 use crate::status::{Sentence, State};
@@ -41,6 +41,7 @@ fn the_windows_types_are_up_to_date() {
         declaration::<Ask>,
         declaration::<Reply>,
         declaration::<Found>,
+        declaration::<Secret>,
         declaration::<SetUp>,
         declaration::<Setting>,
         declaration::<Shell>,

@@ -13,7 +13,7 @@ const TEA: &str = "INSERT INTO products VALUES (1, 'Tea', 100, 'B4', '1234')";
 #[track_caller]
 fn ask(register: &Register, ask: Ask) -> Reply {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    match runtime.block_on(control::ask(&register.state, &Command::Window { ask })).unwrap() {
+    match runtime.block_on(control::ask(&register.state, &Command::Window { ask, pass: None })).unwrap() {
         Some(Answer::Window { reply }) => reply,
         other => panic!("{other:?}"),
     }

@@ -5,7 +5,7 @@ mod network;
 mod programs;
 mod register;
 mod store;
-mod wait;
+pub mod wait;
 
 use std::path::{Path, PathBuf};
 

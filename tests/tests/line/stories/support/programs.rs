@@ -88,6 +88,11 @@ impl Running {
         Self(child.unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.0.try_wait(), Ok(None))
@@ -101,7 +106,7 @@ impl Running {
 
     /// Sends it a signal by name, such as STOP.
     pub fn signal(&self, name: &str) {
-        shell(&format!("kill -{name} {}", self.0.id())).good();
+        shell(&format!("kill -{name} {}", self.id())).good();
     }
 
     /// The most memory that it has held so far, in bytes.
