@@ -14,9 +14,11 @@ use crate::remote::{Answer, Outgoing};
 use crate::state::marks;
 use crate::state::told::{self, Told};
 
-/// Members of what is remembered that are this side's own: what the server calls the row, and the row that it is inside.
+/// Members of what is remembered that are this side's own: what the server calls the row, and the row that it is inside,
 pub(super) const NAME: &str = "_id";
 pub(super) const PARENT: &str = "_parent";
+/// And how many rows are inside it.
+pub(super) const PARTS: &str = "_parts";
 
 /// The server has everything in a parcel: gives the answer to each change that it covers.
 pub(super) fn taken(
@@ -30,6 +32,9 @@ pub(super) fn taken(
     let is_gone = parcel.item.operation == Operation::Delete;
     let mut known = parcel.told.about.clone();
     known.extend(about.clone());
+    if parcel.is_nested {
+        known.insert(PARTS.to_owned(), parcel.parts.len().into());
+    }
     let alias = known.get("serverId").map(text).filter(|id| *id != parcel.key);
     let name = Some(parcel.item.id_text()).filter(|id| *id != parcel.key);
     let told = Told {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use tillsync_core::change::Operation;
 use tillsync_core::protocol::client::prints::Prints;
+use tillsync_core::protocol::mapping::PartList;
 use tillsync_core::protocol::plain;
 use tillsync_core::row::Row;
 use tillsync_core::sync::Trouble;
@@ -13,13 +14,21 @@ use super::parcel::Parcel;
 use super::rows::{self, Located, locate};
 use super::{Foreign, push::Step};
 use crate::agent::{Agent, AgentError};
-use crate::store::schema::Schema;
+use crate::store::schema::{Schema, Table};
 
 /// Pages looked at; what is further away is pulled first.
 const PAGES_MAX: usize = 50;
 
 /// The last that the server says of each row since the register's cursor.
-pub(super) type Seen = HashMap<(String, String), Option<Row>>;
+pub(super) type Seen = HashMap<(String, String), Last>;
+
+/// A row as it was last told.
+#[derive(Debug, Default)]
+pub(super) struct Last {
+    /// What was told of it; `None` when it is gone.
+    row: Option<Row>,
+    parts: Vec<PartList>,
+}
 
 /// What a look says of a row that is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,12 +90,17 @@ impl Agent {
         let entities = foreign.entities(&store.schema);
         let state = self.state();
         for told in &page.told {
-            let Some(Located { table, key, row, .. }) = locate(&entities, &store.schema, state.conn(), told)? else { continue };
-            let place = seen.entry((table, key)).or_default();
-            match (place.as_mut(), row) {
+            let Some(Located { table, key, row, parts, .. }) = locate(&entities, &store.schema, state.conn(), told)? else {
+                continue;
+            };
+            let last = seen.entry((table, key)).or_default();
+            match (last.row.as_mut(), row) {
                 // A log may tell a part of a row only.
                 (Some(before), Some(row)) => row.iter().for_each(|(name, value)| before.set(name, value.clone())),
-                (_, row) => *place = row,
+                (_, row) => last.row = row,
+            }
+            if !parts.is_empty() {
+                last.parts = parts;
             }
         }
         Ok(())
@@ -100,39 +114,60 @@ impl Agent {
         seen: &Seen,
         step: &mut Step<'_>,
     ) -> Result<Vec<Parcel>, AgentError> {
-        let schema = self.ready_store()?.schema.clone();
         let mut left = Vec::with_capacity(parcels.len());
         for parcel in parcels {
-            match there(foreign, &schema, seen, &parcel) {
+            match self.there(foreign, seen, &parcel)? {
                 There::NothingNew => left.push(parcel),
-                There::This => self.settle_taken(foreign, &parcel, &tillsync_core::protocol::Object::new(), step)?,
+                There::This => self.settle_taken(foreign, &parcel, &foreign.client.assumed(&parcel.item), step)?,
                 There::Another => step.is_later = true,
             }
         }
         Ok(left)
     }
+
+    /// What was seen of a parcel's row.
+    pub(super) fn there(&self, foreign: &Foreign, seen: &Seen, parcel: &Parcel) -> Result<There, AgentError> {
+        let Some(last) = seen.get(&(parcel.table.clone(), parcel.key.clone())) else { return Ok(There::NothingNew) };
+        let schema = self.ready_store()?.schema.clone();
+        let is_delete = parcel.item.operation == Operation::Delete;
+        let (Some(row), Some(table)) = (&last.row, schema.table(&parcel.table)) else {
+            return Ok(match (is_delete, parcel.told.gone) {
+                (true, _) => There::This,
+                (false, true) => There::NothingNew,
+                (false, false) => There::Another,
+            });
+        };
+        let same_as = |prints: &Prints| is_same(foreign, table, row, &parcel.row, prints);
+        if !is_delete && same_as(&Prints::of(&parcel.row)) && parts_are_there(foreign, &schema, last, parcel) {
+            return Ok(There::This);
+        }
+        if !table.direction.pulls() {
+            // What others did to it is none of this register's business.
+            return Ok(There::NothingNew);
+        }
+        let is_known = !parcel.told.gone && parcel.told.version > 0 && same_as(&parcel.told.prints);
+        Ok(if is_known { There::NothingNew } else { There::Another })
+    }
 }
 
-/// What was seen of a parcel's row.
-pub(super) fn there(foreign: &Foreign, schema: &Schema, seen: &Seen, parcel: &Parcel) -> There {
-    let Some(last) = seen.get(&(parcel.table.clone(), parcel.key.clone())) else { return There::NothingNew };
-    let is_delete = parcel.item.operation == Operation::Delete;
-    let (Some(last), Some(table)) = (last, schema.table(&parcel.table)) else {
-        return match (is_delete, parcel.told.gone) {
-            (true, _) => There::This,
-            (false, true) => There::NothingNew,
-            (false, false) => There::Another,
-        };
-    };
-    let mut last = rows::only_known(table, last);
-    plain::fit(&mut last, &parcel.row);
-    let is_loose = |name: &str| foreign.facts.loose.contains(&name);
-    let same_as = |prints: &Prints| last.iter().filter(|(name, _)| !is_loose(name)).all(|(name, value)| prints.holds(name, value));
-    if !is_delete && same_as(&Prints::of(&parcel.row)) {
-        There::This
-    } else if !parcel.told.gone && parcel.told.version > 0 && same_as(&parcel.told.prints) {
-        There::NothingNew
-    } else {
-        There::Another
+/// Whether what was told is what the prints are of; `here` says in which form values are kept.
+fn is_same(foreign: &Foreign, table: &Table, told: &Row, here: &Row, prints: &Prints) -> bool {
+    let mut told = rows::only_known(table, told);
+    plain::fit(&mut told, here);
+    let counts = |name: &str| !foreign.facts.loose.contains(&name);
+    told.iter().filter(|(name, _)| counts(name)).all(|(name, value)| prints.holds(name, value))
+}
+
+/// Whether the rows inside are exactly those that are to be there.
+fn parts_are_there(foreign: &Foreign, schema: &Schema, last: &Last, parcel: &Parcel) -> bool {
+    if !parcel.is_nested {
+        return true;
     }
+    let told: Vec<(&PartList, &Row)> = last.parts.iter().flat_map(|list| list.rows.iter().map(move |row| (list, row))).collect();
+    told.len() == parcel.parts.len()
+        && parcel.parts.iter().all(|part| {
+            let prints = Prints::of(&part.row);
+            let Some(table) = schema.table(&part.table) else { return false };
+            told.iter().any(|(list, row)| list.child.table == part.table && is_same(foreign, table, row, &part.row, &prints))
+        })
 }

@@ -12,13 +12,14 @@ mod session;
 mod settle;
 
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Instant;
 
-use tillsync_core::config::Config;
+use tillsync_core::config::{Config, Protocol};
+use tillsync_core::policy::{Merging, Policy};
 use tillsync_core::protocol::client::{Client, Facts, Who};
 use tillsync_core::protocol::mapping::{Key, USUAL_KEY};
-use tillsync_core::protocol::{Entities, Entity};
+use tillsync_core::protocol::{Entities, Entity, Mapping, Protocols};
 
 use crate::agent::{Agent, AgentError};
 use crate::state::{marks, told};
@@ -37,6 +38,8 @@ pub struct Foreign {
     quiet_until: Mutex<Option<Instant>>,
     /// Refusals in a row for asking too often, none of which said how long to wait.
     limited: AtomicU32,
+    /// The server takes rows in the other form only.
+    other_form: AtomicBool,
     /// When the server last took something, by the wall clock, Unix milliseconds.
     taken_ms: Mutex<Option<i64>>,
 }
@@ -60,6 +63,7 @@ impl Foreign {
             turn: tokio::sync::Mutex::default(),
             quiet_until: Mutex::default(),
             limited: AtomicU32::new(0),
+            other_form: AtomicBool::new(false),
             taken_ms: Mutex::default(),
         })
     }
@@ -67,6 +71,19 @@ impl Foreign {
     /// What the protocol can do.
     pub fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// How a table is merged: as the config says, else as the protocol's document does.
+    fn merging(&self, config: &Config, table: &str) -> Merging {
+        let own = config.table(table).merging();
+        if !own.is_default() {
+            return own;
+        }
+        match config.protocol {
+            Protocol::Auraflow => Merging { policy: Policy::Server, ..own },
+            Protocol::Insight => Protocols::default().insight.merging(Mapping::of_table(&self.entities, table).name),
+            Protocol::Hub | Protocol::Nuqta | Protocol::Events | Protocol::Booky => own,
+        }
     }
 
     /// What the protocol calls things, with the keys that tables have.

@@ -1,6 +1,7 @@
 //! Changes of the outbox as items of a protocol: several changes of one row become one item, and rows that travel inside others go with those.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, Transaction};
 use tillsync_core::change::{Operation, Verdict};
@@ -12,7 +13,7 @@ use tillsync_core::protocol::{Entities, Mapping};
 use tillsync_core::row::Row;
 use tillsync_core::wire::hub::Conflict;
 
-use super::known::{NAME, PARENT};
+use super::known::{NAME, PARENT, PARTS};
 use super::{Foreign, rows};
 use crate::agent::{Agent, AgentError, StoreSide};
 use crate::reconcile::read_wired;
@@ -43,12 +44,18 @@ pub(super) struct Parcel {
     /// Columns as they were before, where their rule merges from there.
     pub before: Row,
     pub parts: Vec<Part>,
+    /// Rows of other tables travel inside it.
+    pub is_nested: bool,
+    /// Those of its places that are about this row itself.
+    pub own: Vec<usize>,
     pub told: Told,
     /// The row holds what others changed, which the register does not have yet.
     pub merged: bool,
     pub conflict: Option<Box<Conflict>>,
-    /// It was put together anew with what the server has.
-    pub again: bool,
+    /// The server wanted it in its other form.
+    pub in_other_form: bool,
+    /// So often it was put together anew with what the server has.
+    pub again: u8,
 }
 
 /// What is to be sent, and what has its answer already.
@@ -83,10 +90,12 @@ impl Agent {
         let tx = state.write()?;
         let mut prepared = Prepared { answers: vec![None; batch.len()], parcels: Vec::new(), is_later: false };
         for draft in drafts(&tx, &entities, batch)? {
-            let Some(parcel) = self.parcel(&tx, conn.as_ref(), &store, &entities, batch, draft, &mut prepared.answers)? else {
+            let Some(parcel) =
+                self.parcel(&tx, conn.as_ref(), (&store, foreign), &entities, batch, draft, &mut prepared.answers)?
+            else {
                 continue;
             };
-            if let Some(answers) = self.known_already(&tx, foreign, &parcel)? {
+            if let Some(answers) = self.known_already(&tx, foreign, &parcel, batch)? {
                 answers.into_iter().for_each(|(place, answer)| prepared.answers[place] = Some(answer));
                 continue;
             }
@@ -94,7 +103,7 @@ impl Agent {
                 prepared.is_later = true;
                 continue;
             }
-            match self.beside_waiting(&tx, &entities, &store, parcel)? {
+            match self.beside_waiting(&tx, foreign, &entities, &store, parcel)? {
                 Ok(parcel) => prepared.parcels.push(parcel),
                 Err(answers) => answers.into_iter().for_each(|(place, answer)| prepared.answers[place] = Some(answer)),
             }
@@ -108,7 +117,7 @@ impl Agent {
         &self,
         tx: &Transaction<'_>,
         conn: Option<&Connection>,
-        store: &StoreSide,
+        (store, foreign): (&StoreSide, &Foreign),
         entities: &Entities,
         batch: &[Outgoing],
         draft: Draft,
@@ -151,10 +160,15 @@ impl Agent {
             },
             event_id: last.event_id,
             at_ms: last.at_ms,
-            updated_fields: draft.updated_fields.map(|fields| mapping.fields(&fields)),
+            updated_fields: draft.updated_fields.map(|fields| {
+                let inside = mapping.children().map(|(field, _)| field.to_owned());
+                mapping.fields(&fields).into_iter().chain(inside).collect()
+            }),
             known: told.about.clone(),
-            again: false,
+            again: foreign.other_form.load(Ordering::Relaxed),
         };
+        let is_own = |place: &&usize| batch[**place].entity == draft.table && batch[**place].key == draft.key;
+        let own = draft.places.iter().filter(is_own).copied().collect();
         let (places, table_name) = (draft.places, table.name.clone());
         let mut parcel = Parcel {
             item,
@@ -164,10 +178,13 @@ impl Agent {
             row,
             before: draft.before,
             parts,
+            is_nested: draft.is_nested,
+            own,
             told,
             merged: false,
             conflict: None,
-            again: false,
+            in_other_form: false,
+            again: 0,
         };
         parcel.encode(tx, entities, table)?;
         Ok(Some(parcel))
@@ -179,6 +196,7 @@ impl Agent {
         tx: &Transaction<'_>,
         foreign: &Foreign,
         parcel: &Parcel,
+        batch: &[Outgoing],
     ) -> Result<Option<Vec<(usize, Answer)>>, AgentError> {
         let all = |answer: Answer| Some(parcel.places.iter().map(|place| (*place, answer.clone())).collect());
         let Parcel { told, item, .. } = parcel;
@@ -195,20 +213,52 @@ impl Agent {
         }
         let is_known =
             item.operation != Operation::Delete && told.version > 0 && !told.gone && told.prints == Prints::of(&parcel.row);
-        if is_known && parcel.parts.is_empty() && inbox::version(tx, &parcel.table, &parcel.key)?.is_none() {
-            return Ok(all(Answer { version: Some(told.version), ..Answer::only(Some(Verdict::Duplicate), None) }));
+        let waiting = inbox::version(tx, &parcel.table, &parcel.key)?;
+        if !is_known || waiting.is_some_and(|waiting| waiting != told.version) {
+            return Ok(None);
         }
-        Ok(None)
+        let Some(versions) = known_parts(tx, parcel)? else { return Ok(None) };
+        let answers = parcel.places.iter().map(|place| {
+            let part = parcel.parts.iter().position(|part| part.table == batch[*place].entity && part.key == batch[*place].key);
+            let version = part.map_or(told.version, |part| versions[part]);
+            (*place, Answer { version: Some(version), ..Answer::only(Some(Verdict::Duplicate), None) })
+        });
+        Ok(Some(answers.collect()))
     }
+}
+
+/// The versions of the rows inside a row, if the server has exactly those.
+fn known_parts(tx: &Transaction<'_>, parcel: &Parcel) -> Result<Option<Vec<i64>>, AgentError> {
+    let count = parcel.told.about.get(PARTS).and_then(serde_json::Value::as_u64);
+    if parcel.is_nested && count != Some(parcel.parts.len() as u64) {
+        return Ok(None);
+    }
+    let mut versions = Vec::with_capacity(parcel.parts.len());
+    for part in &parcel.parts {
+        let told = told::get(tx, &part.table, &part.key)?.unwrap_or_default();
+        if told.version == 0 || told.gone || told.prints != Prints::of(&part.row) {
+            return Ok(None);
+        }
+        versions.push(told.version);
+    }
+    Ok(Some(versions))
 }
 
 /// Whether a change by others was fetched that is neither in the store yet nor waits in the inbox.
 fn is_coming(tx: &Transaction<'_>, store: &StoreSide, parcel: &Parcel) -> Result<bool, AgentError> {
-    let Some(entity) = store.entities.get(&parcel.table) else { return Ok(false) };
-    let version = parcel.told.version;
-    let kept = shadow::get(tx, entity.number, &parcel.key)?.map_or(0, |kept| kept.version());
     let passed: i64 = marks::get(tx, marks::CURSOR)?.unwrap_or(0);
-    Ok(version > kept && version > passed && !inbox::holds(tx, &parcel.table, &parcel.key, version)?)
+    let is_on_its_way = |table: &str, key: &str, version: i64| -> Result<bool, AgentError> {
+        let Some(entity) = store.entities.get(table).filter(|_| version > passed) else { return Ok(false) };
+        let kept = shadow::get(tx, entity.number, key)?.map_or(0, |kept| kept.version());
+        Ok(version > kept && !inbox::holds(tx, table, key, version)?)
+    };
+    for part in &parcel.parts {
+        let version = told::get(tx, &part.table, &part.key)?.map_or(0, |told| told.version);
+        if is_on_its_way(&part.table, &part.key, version)? {
+            return Ok(true);
+        }
+    }
+    is_on_its_way(&parcel.table, &parcel.key, parcel.told.version)
 }
 
 fn carried_by(foreign: &Foreign) -> String {
@@ -272,7 +322,8 @@ fn drafts(conn: &Connection, entities: &Entities, batch: &[Outgoing]) -> Result<
                 continue;
             };
             let table = parent.table().to_owned();
-            draft = Draft { table, key, operation: Operation::Update, updated_fields: None, is_nested: true, ..draft };
+            // Of the row itself nothing has changed.
+            draft = Draft { table, key, operation: Operation::Update, updated_fields: Some(Vec::new()), is_nested: true, ..draft };
         }
         let name = (draft.table.clone(), draft.key.clone());
         let earlier = open.get(&name).and_then(|place| drafts[*place].take().map(|draft| (*place, draft)));

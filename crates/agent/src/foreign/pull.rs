@@ -10,16 +10,16 @@ use tillsync_core::change::Operation;
 use tillsync_core::protocol::client::prints::Prints;
 use tillsync_core::protocol::client::{self, Page};
 use tillsync_core::protocol::mapping::PartList;
-use tillsync_core::protocol::{Entities, Object, parts, plain};
+use tillsync_core::protocol::{Entities, Mapping, Object, parts, plain};
 use tillsync_core::row::Row;
 use tillsync_core::sync::Trouble;
 use tillsync_core::value::Value;
 
 use super::Foreign;
-use super::known::{NAME, PARENT};
+use super::known::{NAME, PARENT, PARTS};
 use super::rows::{Located, children, locate, only_known, own_key};
 use crate::agent::{Agent, AgentError, StoreSide};
-use crate::clock::Heard;
+use crate::clock::{Heard, now_ms};
 use crate::reconcile::read_wired;
 use crate::remote::{Incoming, PullQuery, PullReply, PulledPage};
 use crate::state::told::{self, Told};
@@ -59,9 +59,18 @@ impl Agent {
             Err(refused) => return Ok(PullReply::Trouble(refused.into())),
         };
         let names = tokio::task::block_in_place(|| self.wanted_entities(foreign))?;
-        let begun = told::cursor_at(self.state().conn(), query.cursor)?;
+        let begun = {
+            let state = self.state();
+            let goes_on = marks::get::<bool>(state.conn(), marks::GOES_ON)?.unwrap_or(false);
+            // Logs are told of late, too: transactions may end in another order than they began.
+            if goes_on || !foreign.client.pull_is_by_place() {
+                told::cursor_at(state.conn(), query.cursor)?
+            } else {
+                told::cursor_before(state.conn(), query.cursor, now_ms() - foreign.facts.overlap_ms)?
+            }
+        };
         let (mut from, mut told, mut last_heard) = (begun.clone(), Vec::new(), None::<Heard>);
-        let mut more = true;
+        let (mut more, mut is_exact) = (true, !foreign.facts.ends_exactly);
         while more && told.len() < ROWS_MAX {
             let mut who = self.who(device_id, key.as_ref().map(|key| key.expose_secret()), from.as_deref(), &names);
             who.with_own = !query.exclude_own;
@@ -85,9 +94,21 @@ impl Agent {
             // Without progress there is no more, whatever the server says.
             more = goes_on && cursor.is_some() && cursor != from;
             from = cursor.or(from);
+            if !more && !is_exact && !told.is_empty() {
+                // Some servers take for known what lies before the time that was asked from last.
+                (more, is_exact) = (true, true);
+            }
             last_heard = Some(heard);
         }
         let heard = last_heard.expect("at least one page was asked for");
+        let known = told::cursor_at(self.state().conn(), query.cursor)?;
+        let place = |cursor: &Option<String>| cursor.as_ref().and_then(|cursor| cursor.parse::<i64>().ok());
+        let is_shorter = place(&known).zip(place(&from)).is_some_and(|(known, now)| now < known);
+        if !more && is_shorter && foreign.client.pull_is_by_place() {
+            tracing::warn!(known, now = from, "the server's log is shorter than it was");
+            told::clear(self.state().conn())?;
+            return Ok(PullReply::Page(reset(query.cursor), heard));
+        }
         let page = tokio::task::block_in_place(|| self.take_told(foreign, &told, query.cursor, from.as_deref(), more))?;
         Ok(PullReply::Page(page, heard))
     }
@@ -115,8 +136,9 @@ impl Agent {
         let sent = marks::get::<bool>(&tx, marks::SENT_SINCE)?.unwrap_or(false);
         let position = if changes.is_empty() && !sent && !more { asked_from } else { told::next(&tx)? };
         if let Some(cursor) = cursor {
-            told::set_cursor(&tx, position, cursor)?;
+            told::set_cursor(&tx, position, cursor, now_ms())?;
         }
+        marks::set(&tx, marks::GOES_ON, more)?;
         if position != asked_from && !more {
             marks::clear(&tx, marks::SENT_SINCE)?;
         }
@@ -184,12 +206,33 @@ impl View<'_> {
         };
         let row = row.map(|told| self.beside(schema, &told, here.as_ref()));
         let mut all = Vec::new();
-        if row.is_some() {
-            for list in &parts {
-                all.extend(self.inside(schema, &key, list, at_ms)?);
+        let is_gone = row.is_none();
+        let mut about = about;
+        if is_gone {
+            all.extend(self.gone_inside(schema, &key, at_ms)?);
+        }
+        for list in parts.iter().filter(|_| !is_gone) {
+            all.extend(self.inside(schema, &key, list, at_ms)?);
+        }
+        if !parts.is_empty() && !is_gone {
+            about.insert(PARTS.to_owned(), all.iter().filter(|part| part.row.is_some()).count().into());
+        }
+        // Parents come first, and go last.
+        let place = if is_gone { all.len() } else { 0 };
+        all.insert(place, Arrived { table, key, row, their_id, parent: None, at_ms, about });
+        Ok(all)
+    }
+
+    /// What is inside a row goes with it.
+    fn gone_inside(&self, parent: &Table, key: &str, at_ms: Option<i64>) -> rusqlite::Result<Vec<Arrived>> {
+        let mut all = Vec::new();
+        for (_, child) in Mapping::of_table(self.entities, &parent.name).children() {
+            let Some(table) = self.store.schema.table(&child.table) else { continue };
+            for (id, _) in children(self.conn, self.tx, self.store, (table, &child.parent), (parent, key))? {
+                let (table, parent) = (table.name.clone(), Some(key.to_owned()));
+                all.push(Arrived { table, key: id, row: None, their_id: None, parent, at_ms, about: Object::new() });
             }
         }
-        all.insert(0, Arrived { table, key, row, their_id, parent: None, at_ms, about });
         Ok(all)
     }
 

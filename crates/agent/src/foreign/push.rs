@@ -3,6 +3,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use secrecy::ExposeSecret;
 use tillsync_core::change::Verdict;
@@ -10,7 +11,7 @@ use tillsync_core::protocol::Object;
 use tillsync_core::protocol::client::{Became, Fate, Item, Whole};
 use tillsync_core::sync::Trouble;
 
-use super::look::{There, there};
+use super::look::There;
 use super::parcel::{Parcel, Prepared};
 use super::session::Refused;
 use super::{Foreign, known};
@@ -71,7 +72,15 @@ impl Agent {
         }
         let count = parcels.len();
         let mut queue: VecDeque<Vec<Parcel>> = in_batches(foreign, parcels);
-        while let Some(parcels) = queue.pop_front() {
+        let mut was_doubted = false;
+        loop {
+            if queue.is_empty() && step.is_well && !was_doubted {
+                // What failed alone may have met a moment in which everything fails.
+                was_doubted = true;
+                let doubted = step.suspects.extract_if(.., |suspect| !suspect.is_said);
+                queue.extend(doubted.map(|suspect| vec![suspect.parcel]));
+            }
+            let Some(parcels) = queue.pop_front() else { break };
             let parcels = tokio::task::block_in_place(|| self.without_blocked(parcels, &step))?;
             if parcels.is_empty() {
                 continue;
@@ -131,10 +140,17 @@ impl Agent {
         queue: &mut VecDeque<Vec<Parcel>>,
         step: &mut Step<'_>,
     ) -> Result<(), AgentError> {
-        let (alone, mut unsaid) = (parcels.len() == 1, Vec::new());
+        let (alone, mut unsaid, mut other_form) = (parcels.len() == 1, Vec::new(), Vec::new());
         for (parcel, Became { fate, about }) in parcels.into_iter().zip(became) {
             match fate {
-                Fate::Stored => tokio::task::block_in_place(|| self.settle_taken(foreign, &parcel, &about, step))?,
+                Fate::Stored => {
+                    foreign.other_form.fetch_or(parcel.in_other_form, Ordering::Relaxed);
+                    tokio::task::block_in_place(|| self.settle_taken(foreign, &parcel, &about, step))?;
+                }
+                Fate::Again(_) => {
+                    let item = Item { again: true, ..parcel.item };
+                    other_form.push(Parcel { item, in_other_form: true, ..parcel });
+                }
                 Fate::Refused(why) => step.refuse(&parcel, &why),
                 Fate::Kept(Some(object)) => {
                     let again = tokio::task::block_in_place(|| self.settle_kept(foreign, parcel, &object, &about, step))?;
@@ -145,6 +161,7 @@ impl Agent {
                 Fate::Unsaid(why) => unsaid.push((parcel, why, false)),
             }
         }
+        queue.extend((!other_form.is_empty()).then_some(other_form));
         if unsaid.is_empty() {
             return Ok(());
         }
@@ -155,13 +172,13 @@ impl Agent {
                 return Ok(());
             }
         };
-        let schema = tokio::task::block_in_place(|| self.ready_store().map(|store| store.schema.clone()))?;
         for (parcel, why, exists) in unsaid {
-            match there(foreign, &schema, &seen, &parcel) {
+            let assumed = foreign.client.assumed(&parcel.item);
+            match tokio::task::block_in_place(|| self.there(foreign, &seen, &parcel))? {
                 There::Another if exists => step.is_later = true,
-                There::This => tokio::task::block_in_place(|| self.settle_taken(foreign, &parcel, &Object::new(), step))?,
+                There::This => tokio::task::block_in_place(|| self.settle_taken(foreign, &parcel, &assumed, step))?,
                 There::NothingNew if exists => {
-                    tokio::task::block_in_place(|| self.settle_taken(foreign, &parcel, &Object::new(), step))?;
+                    tokio::task::block_in_place(|| self.settle_taken(foreign, &parcel, &assumed, step))?;
                 }
                 There::NothingNew | There::Another if alone => step.suspects.push(Suspect { parcel, why, is_said: false }),
                 There::NothingNew | There::Another => queue.push_back(vec![parcel]),
@@ -246,7 +263,7 @@ impl Agent {
         let entities = foreign.entities(&store.schema);
         let mut state = self.state();
         let tx = state.write()?;
-        let settled = self.beside_kept(&tx, &entities, &store, (parcel, object, about))?;
+        let settled = self.beside_kept(&tx, foreign, &entities, &store, (parcel, object, about))?;
         tx.commit()?;
         step.is_well = true;
         match settled {

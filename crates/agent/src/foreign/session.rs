@@ -201,3 +201,58 @@ fn excerpt(body: &[u8]) -> String {
     let short: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(EXCERPT_CHARS).collect();
     if short.is_empty() { "an empty answer".to_owned() } else { format!("the answer \"{short}\"") }
 }
+
+#[cfg(test)]
+mod tests {
+    use tillsync_core::config::Config;
+
+    use super::*;
+
+    const CONFIG: &str =
+        "store = 'pos.db'\nserver = 'http://books.example'\nname = 'Desk'\nstate_dir = 'state'\nprotocol = 'booky'";
+
+    fn foreign() -> Foreign {
+        Foreign::new(&Config::parse(CONFIG).unwrap()).unwrap()
+    }
+
+    fn check(status: u16, body: &str, expected: &str) {
+        let response = Response { status, body: body.as_bytes().to_vec(), ..Response::default() };
+        let meaning = format!("{:?}", foreign().understand(response, "/api/sync/operations"));
+        assert!(meaning.contains(expected), "{status} {body}: {meaning}");
+    }
+
+    #[test]
+    fn answers_mean_what_they_should() {
+        check(200, r#"{"results":[]}"#, "Ok(");
+        check(200, "<html>log in</html>", "NotTheServer");
+        check(401, r#"{"ok":false,"error":{"code":"INTERNAL_ERROR","message":"no device"}}"#, "Unauthorized(\"no device\")");
+        check(401, "<html>", "NotTheServer");
+        check(403, r#"{"error":"Device is suspended"}"#, "Suspended");
+        check(400, r#"{"error":"x","code":"UNAUTHORIZED"}"#, "Unauthorized");
+        check(500, r#"{"error":"SYNC_FAILED","message":"boom"}"#, "Failed(\"boom\")");
+        check(500, "<pre>Error</pre>", "Failed(");
+        check(502, "<html>", "ServerFailed");
+        check(413, "<html>", "larger than what the server takes");
+        check(422, r#"{"detail":[{"msg":"bad"}]}"#, "Request(");
+        check(404, r#"{"detail":"Not Found"}"#, "there is no /api/sync/operations");
+        check(429, "", "RateLimited");
+        check(503, r#"{"error":"x","code":"RATE_LIMITED"}"#, "RateLimited");
+    }
+
+    #[test]
+    fn a_server_that_limits_and_does_not_say_how_long_is_left_alone_longer_each_time() {
+        let foreign = foreign();
+        let mut before = 0;
+        for _ in 0..3 {
+            foreign.note_limit(&Response { status: 429, ..Response::default() });
+            let Err(Refused::Trouble(Trouble::RateLimited { retry_after_ms })) = foreign.keep_quiet() else {
+                panic!("it may be asked")
+            };
+            assert!(retry_after_ms > before + QUIET_MS / 2, "{retry_after_ms} after {before}");
+            before = retry_after_ms;
+        }
+        foreign.note_limit(&Response { status: 200, quiet_ms: Some(0), ..Response::default() });
+        foreign.note_limit(&Response { status: 429, ..Response::default() });
+        assert!(foreign.quiet_ms() <= QUIET_MS);
+    }
+}

@@ -12,7 +12,7 @@ use tillsync_core::row::Row;
 use tillsync_core::wire::hub::Conflict;
 
 use super::parcel::Parcel;
-use super::rows;
+use super::{Foreign, rows};
 use crate::agent::{Agent, AgentError, StoreSide};
 use crate::clock::now_ms;
 use crate::remote::Answer;
@@ -21,6 +21,9 @@ use crate::state::{inbox, marks};
 
 /// Who wrote what the server has; nobody says.
 const SERVER: &str = "server";
+
+/// So often a row is sent anew that the server answers with its own.
+const TRIES_MAX: u8 = 4;
 
 /// Answers to changes by their places in the batch.
 pub(super) type Answers = Vec<(usize, Answer)>;
@@ -39,24 +42,26 @@ impl Agent {
     pub(super) fn beside_waiting(
         &self,
         tx: &Transaction<'_>,
+        foreign: &Foreign,
         entities: &Entities,
         store: &StoreSide,
         parcel: Parcel,
     ) -> Result<Result<Parcel, Answers>, AgentError> {
         let waiting = inbox::entry(tx, &parcel.table, &parcel.key)?;
-        let Some(waiting) = waiting.filter(|entry| entry.change_id == parcel.told.version && parcel.parts.is_empty()) else {
+        let Some(waiting) = waiting.filter(|entry| entry.change_id == parcel.told.version) else {
             return Ok(Ok(parcel));
         };
         let row: Option<Row> = waiting.data.as_deref().and_then(|json| serde_json::from_str(json).ok());
         let base = row.as_ref().map(|row| unchanged(&parcel.told.before, row)).unwrap_or_default();
         let theirs = Theirs { version: waiting.change_id, at_ms: parcel.told.at_ms.unwrap_or(0), row, base };
-        self.bring_together(tx, entities, store, parcel, &theirs)
+        self.bring_together(tx, foreign, entities, store, parcel, &theirs)
     }
 
     /// The server kept its own row and shows it.
     pub(super) fn beside_kept(
         &self,
         tx: &Transaction<'_>,
+        foreign: &Foreign,
         entities: &Entities,
         store: &StoreSide,
         (mut parcel, object, about): (Parcel, &Object, &Object),
@@ -83,17 +88,17 @@ impl Agent {
             Told { version, prints, gone: is_gone, at_ms: Some(at_ms), about: known.clone(), tries: 0, ..parcel.told.clone() };
         told::put(tx, &parcel.table, &parcel.key, &told)?;
         marks::set(tx, marks::SENT_SINCE, true)?;
-        let is_second = parcel.again;
+        let tries = parcel.again + 1;
         parcel.told = told;
         parcel.item.known = known;
         let theirs = Theirs { version, at_ms, row: (!is_gone).then_some(row), base };
-        if is_second {
+        if tries > TRIES_MAX {
             // The server insists.
             return Ok(Err(give_way(&parcel, &theirs)));
         }
-        self.bring_together(tx, entities, store, parcel, &theirs).map(|brought| {
+        self.bring_together(tx, foreign, entities, store, parcel, &theirs).map(|brought| {
             brought.map(|parcel| Parcel {
-                again: true,
+                again: tries,
                 item: tillsync_core::protocol::client::Item { at_ms: now_ms(), ..parcel.item },
                 ..parcel
             })
@@ -103,6 +108,7 @@ impl Agent {
     fn bring_together(
         &self,
         conn: &Connection,
+        foreign: &Foreign,
         entities: &Entities,
         store: &StoreSide,
         mut parcel: Parcel,
@@ -129,8 +135,12 @@ impl Agent {
             deleted: None,
             since: vec![entry],
         };
-        let merging = self.config.table(&parcel.table).merging();
+        let merging = foreign.merging(&self.config, &parcel.table);
+        // What changed inside a row goes there all the same.
+        let goes_on = parcel.own.len() < parcel.places.len() && theirs.row.is_some();
         let (row, disputes) = match merge::decide(Some(&head), Some(&theirs.base), &incoming, &merging) {
+            Decision::Duplicate if goes_on => (theirs.row.clone(), Vec::new()),
+            Decision::Keep { disputes } | Decision::Conflict { disputes, .. } if goes_on => (theirs.row.clone(), disputes),
             Decision::Duplicate => return Ok(Err(give_way(&parcel, theirs))),
             Decision::Keep { disputes } | Decision::Conflict { disputes, .. } => {
                 return Ok(Err(self.noted(conn, &device, &parcel, theirs, disputes)?));
@@ -220,5 +230,11 @@ fn give_way(parcel: &Parcel, theirs: &Theirs) -> Answers {
         server_data: theirs.row.as_ref().map(Row::to_json),
         ..Answer::only(Some(Verdict::Merged), None)
     };
-    parcel.places.iter().map(|place| (*place, answer.clone())).collect()
+    let inside = match theirs.row {
+        // What was inside is gone with it.
+        None => Answer { version: Some(theirs.version), ..Answer::only(Some(Verdict::Applied), None) },
+        Some(_) => Answer::only(Some(Verdict::Rejected), Some("the server keeps its own version of what it is inside".to_owned())),
+    };
+    let each = parcel.places.iter().map(|place| (*place, if parcel.own.contains(place) { &answer } else { &inside }));
+    each.map(|(place, answer)| (place, answer.clone())).collect()
 }

@@ -85,6 +85,8 @@ pub const CLOCK_OFFSET_MS: &str = "clock_offset_ms";
 pub const CLOCK_UNSURE: &str = "clock_unsure";
 /// Versions and places counted for a server that has none.
 pub const COUNTED: &str = "counted";
+/// The last pull did not come to the end.
+pub const GOES_ON: &str = "goes_on";
 /// Something was sent since the last place of that count.
 pub const SENT_SINCE: &str = "sent_since";
 /// Deletes that stay here, since the protocol has none.

@@ -12,7 +12,7 @@ CREATE TABLE told(entity TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT N
   gone INTEGER NOT NULL DEFAULT 0, at_ms INTEGER, their_id TEXT, about TEXT, tries INTEGER NOT NULL DEFAULT 0, tried_ms INTEGER,
   PRIMARY KEY(entity, key)) WITHOUT ROWID;
 CREATE INDEX told_their_id ON told(entity, their_id) WHERE their_id IS NOT NULL;
-CREATE TABLE places(position INTEGER PRIMARY KEY, cursor TEXT NOT NULL);";
+CREATE TABLE places(position INTEGER PRIMARY KEY, cursor TEXT NOT NULL, at_ms INTEGER NOT NULL);";
 
 /// Places are kept for so many pulls that brought something; a store from before them hears everything again.
 const PLACES_MAX: i64 = 10_000;
@@ -90,9 +90,19 @@ pub fn cursor_at(conn: &Connection, position: i64) -> Result<Option<String>> {
         .optional()
 }
 
-/// Notes where the server's log was at a place.
-pub fn set_cursor(conn: &Connection, position: i64, cursor: &str) -> Result<()> {
-    conn.prepare_cached("INSERT OR REPLACE INTO places(position, cursor) VALUES (?1, ?2)")?.execute((position, cursor))?;
+/// The last one before a time, Unix milliseconds: what came late since then is after it.
+pub fn cursor_before(conn: &Connection, position: i64, since_ms: i64) -> Result<Option<String>> {
+    let sql = "SELECT cursor FROM places WHERE position <= ?1 AND at_ms <= ?2 ORDER BY position DESC LIMIT 1";
+    conn.prepare_cached(sql)?.query_row((position, since_ms), |row| row.get(0)).optional()
+}
+
+/// Notes where the server's log was at a place, and when that was first so, Unix milliseconds.
+pub fn set_cursor(conn: &Connection, position: i64, cursor: &str, at_ms: i64) -> Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO places(position, cursor, at_ms) VALUES (?1, ?2, ?3)
+         ON CONFLICT DO UPDATE SET at_ms = excluded.at_ms, cursor = excluded.cursor WHERE cursor <> excluded.cursor",
+    )?
+    .execute((position, cursor, at_ms))?;
     conn.prepare_cached(
         "DELETE FROM places WHERE position < (SELECT position FROM places ORDER BY position DESC LIMIT 1 OFFSET ?1)",
     )?
@@ -119,4 +129,29 @@ fn read(row: &SqlRow<'_>) -> Result<Told> {
         tries: row.get(7)?,
         tried_ms: row.get(8)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_find_back_and_rows_are_known_by_their_names() {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch(&format!("{CREATE} {}", marks::CREATE)).unwrap();
+        assert_eq!((cursor_at(&conn, 0).unwrap(), next(&conn).unwrap(), next(&conn).unwrap()), (None, 1, 2));
+        for (position, cursor, at_ms) in [(1, "a", 1_000), (5, "b", 2_000), (5, "b", 9_000), (8, "c", 3_000)] {
+            set_cursor(&conn, position, cursor, at_ms).unwrap();
+        }
+        let at = |position| cursor_at(&conn, position).unwrap();
+        assert_eq!([at(0), at(4), at(5), at(9)], [None, Some("a".into()), Some("b".into()), Some("c".into())]);
+        let before = |position, since_ms| cursor_before(&conn, position, since_ms).unwrap();
+        assert_eq!([before(9, 2_500), before(5, 1_500), before(9, 500)], [Some("b".into()), Some("a".into()), None]);
+        let told = Told { version: 3, their_id: Some("sale-7".into()), ..Told::default() };
+        put(&conn, "sales", "key", &told).unwrap();
+        assert_eq!(key_of(&conn, "sales", "sale-7").unwrap().as_deref(), Some("key"));
+        assert_eq!(get(&conn, "sales", "key").unwrap().unwrap().version, 3);
+        clear(&conn).unwrap();
+        assert!(get(&conn, "sales", "key").unwrap().is_none() && at(9).is_none());
+    }
 }

@@ -259,7 +259,9 @@ fn plain_text(value: &Value) -> String {
 }
 
 fn decode_parts(child: &Child, value: &Json) -> Option<PartList> {
-    let items = value.as_array()?;
+    // Some servers keep a list as its text.
+    let read = || value.as_str().filter(|text| text.starts_with('[')).and_then(|text| serde_json::from_str::<Vec<Json>>(text).ok());
+    let items = value.as_array().cloned().or_else(read)?;
     let rows = items.iter().filter_map(Json::as_object).map(|item| {
         let mut row = Row::default();
         for (field, value) in item {

@@ -24,7 +24,7 @@ const REMEMBERED: [&str; 3] = ["serverId", "serverHash", "syncVersion"];
 const ANYBODY: &str = "-all";
 
 fn syncable(device_id: &str, item: &Item) -> Json {
-    let version = item.known.get("syncVersion").and_then(number).unwrap_or(0) + 1;
+    let version = version_of(item);
     let mut row = item.object.clone();
     row.insert("id".to_owned(), Json::String(item.id_text()));
     let mut said = json!({
@@ -36,6 +36,11 @@ fn syncable(device_id: &str, item: &Item) -> Json {
         }
     }
     said
+}
+
+/// The version that an item is sent as.
+fn version_of(item: &Item) -> i64 {
+    item.known.get("syncVersion").and_then(number).unwrap_or(0) + 1
 }
 
 fn remember(answer: &Json) -> Object {
@@ -50,6 +55,9 @@ fn became(result: &Json, item: &Item) -> Became {
         let mut about = data.map(remember).unwrap_or_default();
         if let Some(version) = member(conflict, &["serverVersion", "server_version"]).and_then(number) {
             about.insert("syncVersion".to_owned(), version.into());
+        } else if !about.contains_key("syncVersion") {
+            // Higher than what was sent, and nobody says how much.
+            about.insert("syncVersion".to_owned(), (version_of(item) * 2).into());
         }
         return Became { fate: Fate::Kept(row), about };
     }
@@ -58,7 +66,7 @@ fn became(result: &Json, item: &Item) -> Became {
     }
     let mut about = remember(result);
     if !about.contains_key("syncVersion") {
-        about.insert("syncVersion".to_owned(), (item.known.get("syncVersion").and_then(number).unwrap_or(0) + 1).into());
+        about.insert("syncVersion".to_owned(), version_of(item).into());
     }
     Became { fate: Fate::Stored, about }
 }
@@ -70,6 +78,7 @@ impl Client for Auraflow {
             batch_max: 50,
             bytes_max: 1024 * 1024,
             overlap_ms: 60_000,
+            ends_exactly: false,
             tells_deletes: false,
             hears_deletes: true,
             must_look: false,
@@ -144,6 +153,10 @@ impl Client for Auraflow {
         Ok(Page { told, cursor: Some(token.unwrap_or_else(|| who.now_ms.to_string())), more, behind: false })
     }
 
+    fn assumed(&self, item: &Item) -> Object {
+        [("syncVersion".to_owned(), version_of(item).into())].into_iter().collect()
+    }
+
     fn status(&self, who: &Who<'_>) -> Ask {
         Ask::get(format!("/api/sync/updates?deviceId={}&since={}", in_query(who.device_id), who.now_ms))
     }
@@ -152,7 +165,7 @@ impl Client for Auraflow {
 fn tell(kind: &str, entry: &Json) -> Option<Told> {
     let object = entry.get(kind).unwrap_or(entry).as_object()?.clone();
     let local = member(entry, &["localId", "local_id"]).filter(|id| !text(id).is_empty());
-    let about = if entry.get(kind).is_some() { remember(entry) } else { Object::new() };
+    let about = remember(entry);
     Some(Told {
         entity: kind.to_owned(),
         id: local.or_else(|| object.get("localId")).or_else(|| object.get("id")).cloned(),

@@ -65,6 +65,7 @@ impl Client for Booky {
             batch_max: 10,
             bytes_max: 512 * 1024,
             overlap_ms: 60_000,
+            ends_exactly: false,
             tells_deletes: true,
             hears_deletes: false,
             must_look: false,

@@ -53,7 +53,8 @@ impl Client for Events {
             // Transactions of some servers end after five seconds.
             batch_max: 100,
             bytes_max: 512 * 1024,
-            overlap_ms: 0,
+            overlap_ms: 60_000,
+            ends_exactly: false,
             tells_deletes: true,
             hears_deletes: true,
             must_look: false,
@@ -115,6 +116,10 @@ impl Client for Events {
         let behind = place(from).zip(place(cursor.as_deref())).is_some_and(|(from, cursor)| cursor < from);
         let more = member(answer, &["has_more", "hasMore"]).and_then(Json::as_bool);
         Ok(Page { told, cursor, more: more.unwrap_or(!events.is_empty()), behind })
+    }
+
+    fn pull_is_by_place(&self) -> bool {
+        true
     }
 
     fn status(&self, who: &Who<'_>) -> Ask {

@@ -39,6 +39,7 @@ impl Client for Insight {
             batch_max: 200,
             bytes_max: 1024 * 1024,
             overlap_ms: 30_000,
+            ends_exactly: true,
             tells_deletes: true,
             hears_deletes: true,
             must_look: false,

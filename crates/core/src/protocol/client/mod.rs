@@ -29,8 +29,10 @@ pub struct Facts {
     pub batch_max: usize,
     /// A request stops growing at this many bytes.
     pub bytes_max: usize,
-    /// Changes are asked for again from so far back: servers commit out of order, and their clocks are read before.
+    /// Changes are asked for again from so far back, in a log from the cursor that the server gave then: servers commit out of order, and their clocks are read before.
     pub overlap_ms: i64,
+    /// The last question of a pull is to be from the last time, without overlap.
+    pub ends_exactly: bool,
     /// Deletes can be told.
     pub tells_deletes: bool,
     /// Deletes by others are heard of.
@@ -62,6 +64,14 @@ pub trait Client: Debug + Send + Sync {
     fn pull(&self, who: &Who<'_>, from: Option<&str>) -> Ask;
     /// The answer; the error is for people.
     fn pulled(&self, who: &Who<'_>, from: Option<&str>, answer: &Json) -> Result<Page, String>;
+    /// Whether cursors are places in a log, and no times from which it is easy to go back.
+    fn pull_is_by_place(&self) -> bool {
+        false
+    }
+    /// What to remember of a row that turned out to be stored as it was sent, though no answer said so.
+    fn assumed(&self, _item: &Item) -> Object {
+        Object::new()
+    }
     /// Something that costs nothing and needs whatever the others need.
     fn status(&self, who: &Who<'_>) -> Ask;
 }
@@ -170,6 +180,8 @@ pub enum Fate {
     Kept(Option<Object>),
     /// It has a row with this id already, and does not say which.
     Exists(String),
+    /// It does not take it in this form; there is another one, which [`Item::again`] asks for.
+    Again(String),
     /// It does not take it.
     Refused(String),
     /// The answer does not say.

@@ -60,7 +60,8 @@ impl Client for Nuqta {
             batch_max: 500,
             // Servers take no more than 1 MiB.
             bytes_max: 700 * 1024,
-            overlap_ms: 0,
+            overlap_ms: 60_000,
+            ends_exactly: false,
             tells_deletes: true,
             hears_deletes: true,
             must_look: true,
@@ -89,9 +90,13 @@ impl Client for Nuqta {
             });
         }
         let is_all = stored.unwrap_or(0) as usize + errors.len() >= items.len();
-        let each = items.iter().enumerate().map(|(place, _)| {
+        let each = items.iter().enumerate().map(|(place, item)| {
             let own = |error: &&Json| member(error, &["changeId", "id"]).and_then(number) == Some(place as i64 + 1);
             Became::only(match errors.iter().find(own) {
+                // Some servers take rows as text only.
+                Some(error) if !item.again && item.operation != Operation::Delete => {
+                    Fate::Again(error_text(error).unwrap_or_else(|| "refused".to_owned()))
+                }
                 Some(error) => Fate::Refused(error_text(error).unwrap_or_else(|| "refused".to_owned())),
                 None if is_all => Fate::Stored,
                 None => Fate::Unsaid("the server stored fewer changes than were sent and does not say which".to_owned()),
@@ -118,6 +123,10 @@ impl Client for Nuqta {
         let cursor = given.max(last).unwrap_or(asked);
         let more = member(inside, &["hasMore"]) == Some(&Json::Bool(true)) && cursor > asked;
         Ok(Page { told, cursor: Some(cursor.to_string()), more, behind })
+    }
+
+    fn pull_is_by_place(&self) -> bool {
+        true
     }
 
     fn status(&self, who: &Who<'_>) -> Ask {

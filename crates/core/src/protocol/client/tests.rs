@@ -60,6 +60,8 @@ fn nuqta_as_its_document_shows_it() {
     let wrapped =
         json!({ "ok": true, "data": { "success": true, "syncedCount": 1, "errors": [{ "changeId": "2", "error": "no" }] } });
     assert_eq!(fates(&client, &items, &wrapped), [Fate::Stored, Fate::Refused("no".to_owned())]);
+    items[1].again = false;
+    assert_eq!(fates(&client, &items, &wrapped), [Fate::Stored, Fate::Again("no".to_owned())]);
     let fewer = json!({ "success": true, "syncedCount": 1 });
     assert!(fates(&client, &items, &fewer).iter().all(|fate| matches!(fate, Fate::Unsaid(_))));
     let flat = json!({ "success": false, "error": "boom" });
