@@ -105,10 +105,14 @@ fn write(runs: u64, from: u64, failed: &[String], took_s: u64) -> Result<()> {
          each register at another time and on some never: columns come, with and without a default, and go, tables come and go, and a \
          rebuilt table has lost its triggers.\n\nEvery seed is one shop. At its end persons have decided what waited, and: all \
          stores and the hub are equal, as far as a store has the tables and columns; every value that anybody wrote is there, was \
-         replaced by somebody who had seen it, or is in the conflict log; what counts is the sum of all differences; nothing is \
-         doubled; every row has one id for life, and refers to what it was made for; every change counts as written when it was.\n\n\
+         replaced by somebody who had seen it, or is in the conflict log; what counts is the sum of all differences; every sale and \
+         every line that was rung up is there once, unless it was voided; no register wrote a row into the log more often than its POS \
+         program did, and no value that gave way is back by itself; every row has one id for life, and refers to what it was made for; \
+         every change counts as written when it was.\n\n\
          What is left out: a store is restored at most once, after its first full sync, and the agent looks at it before the POS \
-         has written as much again as was lost. A disk is copied when the agent has captured all that the POS wrote, and its first \
+         has written as much again as was lost; none loses a sale that no trigger saw and of which lines were sent, \
+         nor nothing but rows that no trigger saw, and no backup is from between the coming of a column and its filling. What others hold in a new column may give way unseen to what is \
+         typed there before it has come. A disk is copied when the agent has captured all that the POS wrote, and its first \
          full sync is over. A column or table that goes does not come again. No column is renamed.\n\n| seeds | first seed | failed | seconds |\n|---|---|---|---|\n| {runs} | {from} | {} | {took_s} |\n",
         failed.len()
     );

@@ -334,13 +334,13 @@ impl Agent {
         let mut state = self.state();
         let tx = state.write()?;
         let known = shadow::entity_count(&tx)?;
+        let widened = selection::take_up(&tx, &schema)?;
         store.entities.clear();
         for table in &schema.tables {
             let entity = shadow::entity(&tx, &table.name, table.print_columns(), &table.base_columns)?;
             store.entities.insert(table.name.clone(), entity);
         }
         shared::keep(&tx, &schema)?;
-        let widened = selection::take_up(&tx, &schema)?;
         if self.foreign.is_some() {
             // Who cannot ask for rows by name cannot ask what is in columns that came.
             marks::clear(&tx, marks::REFILL)?;

@@ -216,6 +216,8 @@ pub enum Ended {
     NotAuthorised(String),
     /// Syncing is paused.
     Paused,
+    /// The POS had the store until time was up.
+    StoreInUse,
     /// Store or state could not be used.
     Failed(Problem),
 }
@@ -225,6 +227,7 @@ impl From<Outcome> for Ended {
         match outcome {
             Outcome::Settled => Self::Settled,
             Outcome::Paused => Self::Paused,
+            Outcome::StoreInUse => Self::StoreInUse,
             Outcome::Failed(problem) => Self::Failed(problem),
             Outcome::TimedOut => Self::Unreachable("it took too long; the rest goes on later".to_owned()),
             Outcome::Trouble(Trouble::Offline(why) | Trouble::NotTheServer(why) | Trouble::ServerFailed(why)) => {

@@ -170,13 +170,15 @@ impl Agent {
         Ok(Next::Batch(Batch::Changes(ids), batch, sent_at_ms))
     }
 
-    /// The next changes in order. What is about a row with a parked change waits behind it, and so do children of such a row; and a table
-    /// to which columns came waits until it is known what the server holds in them.
+    /// The next changes in order. What is about a row with a parked change waits behind it, and so do children of such a row; and in a table
+    /// to which columns came, what is about rows that were there before waits until it is known what the server holds in them. That may be
+    /// when the first full sync is over; new sales do not wait for it.
     pub(crate) fn select(&self, schema: &Schema, changes_max: u32) -> Result<Vec<Entry>, AgentError> {
         let state = self.state();
         let mut blocked: HashSet<(String, String)> =
             outbox::stuck(state.conn(), STUCK_MAX)?.into_iter().map(|entry| (entry.entity, entry.key)).collect();
         let refilling = refill::unasked(state.conn())?;
+        let mut waiting = HashSet::new();
         let mut selected = Vec::new();
         let mut bytes = 0;
         let mut after = 0;
@@ -186,7 +188,11 @@ impl Agent {
             after = last.id;
             for entry in entries {
                 if refilling.contains(&entry.entity) && schema.table(&entry.entity).is_some() {
-                    continue;
+                    let key = (entry.entity.clone(), entry.key.clone());
+                    if entry.operation != Operation::Create || waiting.contains(&key) {
+                        waiting.insert(key);
+                        continue;
+                    }
                 }
                 if !blocked.is_empty() && is_blocked_entry(schema, &blocked, &entry) {
                     blocked.insert((entry.entity, entry.key));

@@ -1,11 +1,12 @@
 //! What a visit may find wrong with the store, and how the agent gets over it: a changed schema, a lost journal, a restored file.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, OptionalExtension};
 use tillsync_core::change::Operation;
-use tillsync_core::key::{parse_entity_id, parse_uuid};
+use tillsync_core::key::{entity_id, parse_entity_id, parse_uuid};
 use tillsync_core::problem::Problem;
 use tillsync_core::value::Value;
 use uuid::Uuid;
@@ -45,7 +46,18 @@ fn forget_lost_ids(conn: &Connection, state: &Connection, store: &StoreSide) -> 
         return Ok(());
     }
     let (births, first) = journal::births(conn)?;
-    ids::forget_lost(state, first, |birth| births.get(&birth.seq) == Some(&birth.random))?;
+    // What the journal names may be about to be deleted.
+    let named = journal::after(conn, &store.schema, 0, usize::MAX >> 1)?;
+    let named: HashSet<(i64, String)> = named.iter().map(|entry| (entry.table, entity_id(&entry.key))).collect();
+    let tables = store.schema.tables.iter().map(|table| (store.entity(&table.name).number, table));
+    let tables: HashMap<i64, &Table> = tables.collect();
+    let is_there = |entity: i64, local: &str| {
+        let Some(table) = tables.get(&entity) else { return Ok(true) };
+        let values = parse_entity_id(local).filter(|values| values.len() == table.key.len()).unwrap_or_default();
+        let is_named = named.contains(&(table.number, local.to_owned()));
+        Ok(values.is_empty() || is_named || !rows::read(conn, table, &values)?.is_empty())
+    };
+    ids::forget_lost(state, first, |birth| births.get(&birth.seq) == Some(&birth.random), is_there)?;
     for table in store.schema.tables.iter().filter(|table| table.fresh.is_some()) {
         let entity = store.entity(&table.name).number;
         ids::clear_copies(state, entity)?;
@@ -62,6 +74,16 @@ fn is_another_past(conn: &Connection, state: &Connection) -> rusqlite::Result<bo
     let there =
         conn.prepare_cached("SELECT r FROM _tillsync_journal WHERE seq = ?1")?.query_row([seq], |row| row.get(0)).optional()?;
     Ok(there.is_some_and(|there: Option<i64>| there != random))
+}
+
+/// Whether the store is one from before this register parted from the one that it is a copy of, however little has happened since.
+fn is_from_before_parting(conn: &Connection, state: &Connection) -> rusqlite::Result<bool> {
+    let mine: Option<String> = state_marks::get(state, state_marks::NAMESPACE)?;
+    if mine.is_none() || state_marks::get(state, state_marks::PARTING)?.unwrap_or(false) {
+        return Ok(false);
+    }
+    let theirs: Option<String> = marks::get(conn, marks::NAMESPACE)?;
+    Ok(theirs.is_some() && theirs != mine)
 }
 
 impl Agent {
@@ -82,7 +104,7 @@ impl Agent {
         let recorded: i64 = state_marks::get(state.conn(), state_marks::APPLIED_SEQ)?.unwrap_or(0);
         let applied: i64 = marks::get(conn, marks::APPLIED_SEQ)?.unwrap_or(0);
         let behind = journal::last(conn)? < captured || store_cursor < cursor || applied < recorded;
-        let behind = behind || is_another_past(conn, state.conn())?;
+        let behind = behind || is_another_past(conn, state.conn())? || is_from_before_parting(conn, state.conn())?;
         if mine.as_deref() != Some(&theirs) || behind {
             return Ok(Some(Finding::Restored));
         }

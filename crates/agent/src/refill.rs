@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::Transaction;
 use tillsync_core::change::Operation;
-use tillsync_core::diff::Added;
-use tillsync_core::kept::{self, Kept};
+use tillsync_core::diff::{Added, has_come};
+use tillsync_core::kept::{self, COMING, Kept};
 use tillsync_core::row::Row;
 use tillsync_core::sync::Trouble;
 use tillsync_core::value::Value;
@@ -168,16 +168,22 @@ impl Agent {
     ) -> Result<Option<Outgoing>, AgentError> {
         let entity = store.entity(&table.name);
         let Some(Kept::Row(known)) = shadow::get(tx, entity.number, key)? else { return Ok(None) };
-        let verdicts = judge(table, added, here, &theirs.row);
+        if known.version > theirs.version {
+            // A pull was faster than this answer, and brought the row with its new columns.
+            return Ok(None);
+        }
+        // Where a row was received or confirmed with something in the column, changes of it are changes like any other.
+        let is_new = |column: &&Added| known.version <= 0 || !has_come(&known, here, column, &entity.columns.prints);
+        let added: Vec<Added> = added.iter().filter(is_new).cloned().collect();
+        let verdicts = judge(table, &added, here, &theirs.row);
         let is_due = verdicts.fill || !verdicts.send.is_empty();
-        let version = if is_due { known.version.min(theirs.version - 1) } else { known.version };
-        let is_seen = kept::capture(Some(&Kept::Row(known.clone())), Some(here), &entity.columns).is_none_or(|found| {
-            found.difference.updated_fields.is_some_and(|fields| fields.iter().all(|f| verdicts.send.contains(f)))
-        });
-        let seen = if is_seen {
+        // Until then nobody here has seen what the server holds there.
+        let version = if is_due { COMING } else { known.version };
+        let is_as_before = kept::capture(Some(&Kept::Row(known.clone())), Some(here), &entity.columns).is_none();
+        let seen = if is_as_before && verdicts.send.is_empty() {
             Kept::received(Some(here), version, &entity.columns)
         } else {
-            // The POS has changed more of it, which is yet to be captured.
+            // What is sent is seen when it has its verdict; and what else the POS has changed is yet to be captured.
             Kept::Row(tillsync_core::diff::Shadow { version, ..known })
         };
         shadow::put(tx, entity.number, key, &seen)?;
@@ -214,11 +220,31 @@ impl Refill {
         answers: &[Answer],
         now: i64,
     ) -> Result<(), AgentError> {
+        for (change, _) in outgoing.iter().zip(answers).filter(|(_, answer)| answer.verdict.is_some()) {
+            see_sent(tx, store, change)?;
+        }
         if record_rows(tx, store, outgoing, answers, now)? {
             refill::advance(tx, &self.table, &self.due, &self.keys, &self.late)?;
         }
         Ok(())
     }
+}
+
+/// What was sent of new columns has its verdict, so that it is no change any more.
+fn see_sent(tx: &Transaction<'_>, store: &StoreSide, change: &Outgoing) -> Result<(), AgentError> {
+    let entity = store.entity(&change.entity);
+    let (Some(kept @ Kept::Row(_)), Ok(row)) =
+        (shadow::get(tx, entity.number, &change.key)?, serde_json::from_str::<Row>(&change.data))
+    else {
+        return Ok(());
+    };
+    let is_sent = |field: &String| change.updated_fields.as_ref().is_some_and(|sent| sent.contains(field));
+    let is_all = kept::capture(Some(&kept), Some(&row), &entity.columns)
+        .is_none_or(|found| found.difference.updated_fields.is_some_and(|fields| fields.iter().all(is_sent)));
+    if is_all {
+        shadow::put(tx, entity.number, &change.key, &Kept::received(Some(&row), kept.version(), &entity.columns))?;
+    }
+    Ok(())
 }
 
 /// Where nothing in a row has changed but that columns came, it was seen with them from now on.

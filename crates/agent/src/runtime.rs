@@ -45,6 +45,8 @@ pub enum Outcome {
     Paused,
     /// Time is up.
     TimedOut,
+    /// Time is up, and what is left waits for the POS.
+    StoreInUse,
 }
 
 /// What others ask of the loop.
@@ -89,6 +91,31 @@ struct Waiter {
     answer: oneshot::Sender<Outcome>,
 }
 
+/// What waits for its turn at the store.
+#[derive(Default)]
+struct Waiting {
+    capture: bool,
+    apply: bool,
+}
+
+impl Waiting {
+    fn begin(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Capture => self.capture = true,
+            Effect::Apply => self.apply = true,
+            Effect::Push { .. } | Effect::Pull { .. } | Effect::InterruptPull => {}
+        }
+    }
+
+    fn end(&mut self, done: &Done) {
+        match &done.event {
+            Event::Captured(captured) => self.capture = *captured == Captured::Busy,
+            Event::Applied(applied) => self.apply = *applied != Applied::Done && done.error.is_none(),
+            _ => {}
+        }
+    }
+}
+
 /// What an effect came to: the event for the machine, and the error if there was one.
 struct Done {
     event: Event,
@@ -105,6 +132,8 @@ pub struct Runtime {
     /// Effects report here; there are never more than three in flight.
     done_sender: mpsc::UnboundedSender<Done>,
     in_flight: u32,
+    /// Effects at the store that are under way, or that met the POS there the last time.
+    waiting: Waiting,
     /// The daily look goes on.
     looking: Arc<AtomicBool>,
     /// When work was last done whose memory has not been given back yet.
@@ -137,6 +166,7 @@ impl Runtime {
             done,
             done_sender,
             in_flight: 0,
+            waiting: Waiting::default(),
             looking: Arc::default(),
             worked: None,
             interrupt: Arc::new(Notify::new()),
@@ -208,6 +238,7 @@ impl Runtime {
                 continue;
             }
             self.in_flight += 1;
+            self.waiting.begin(&effect);
             let (agent, done, interrupt) = (Arc::clone(&self.agent), self.done_sender.clone(), Arc::clone(&self.interrupt));
             tokio::spawn(async move {
                 let _ = done.send(carry_out(agent, effect, &interrupt).await);
@@ -249,6 +280,7 @@ impl Runtime {
 
     fn finish_effect(&mut self, done: Done) -> Result<(), AgentError> {
         self.in_flight -= 1;
+        self.waiting.end(&done);
         if let Some(error) = done.error {
             self.note_error(error)?;
         } else if matches!(done.event, Event::Captured(Captured::Done { .. } | Captured::Later { .. }))
@@ -375,7 +407,8 @@ impl Runtime {
         {
             return Some(Outcome::Settled);
         }
-        (now >= waiter.deadline).then_some(Outcome::TimedOut)
+        let late = if self.waiting.capture || self.waiting.apply { Outcome::StoreInUse } else { Outcome::TimedOut };
+        (now >= waiter.deadline).then_some(late)
     }
 
     /// Before the end: lets effects finish, and sends what is there if the server is.
@@ -459,4 +492,29 @@ fn look_at_store(agent: &Agent) -> Result<Event, AgentError> {
     }
     let scan = agent.scan(false)?;
     Ok(Event::Captured(Captured::Done { added: captured.added + scan.added, more: false }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(effect: &Effect, event: Event, waits: bool) {
+        let mut waiting = Waiting::default();
+        waiting.begin(effect);
+        waiting.end(&Done { event, error: None });
+        assert_eq!(waiting.capture || waiting.apply, waits, "{effect:?}");
+    }
+
+    #[test]
+    fn who_meets_the_pos_at_the_store_waits_for_it_and_not_for_the_server() {
+        let mut waiting = Waiting::default();
+        waiting.begin(&Effect::Apply);
+        assert!(waiting.apply, "what is under way may be waiting for its turn");
+        check(&Effect::Apply, Event::Applied(Applied::Busy), true);
+        check(&Effect::Apply, Event::Applied(Applied::Failed), true);
+        check(&Effect::Apply, Event::Applied(Applied::Done), false);
+        check(&Effect::Capture, Event::Captured(Captured::Busy), true);
+        check(&Effect::Capture, Event::Captured(Captured::Done { added: 1, more: false }), false);
+        check(&Effect::Pull { wait_ms: 0 }, Event::Pulled(Pulled::Nothing), false);
+    }
 }

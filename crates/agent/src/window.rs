@@ -173,7 +173,7 @@ impl Agent {
             resolve::Decided::Trouble(trouble) => match Ended::from(Outcome::Trouble(trouble)) {
                 Ended::Unreachable(why) | Ended::NotAuthorised(why) => Decided::Unreachable { why },
                 Ended::Failed(problem) => Decided::Refused { why: problem.text },
-                Ended::Settled | Ended::Paused => Decided::Done,
+                Ended::Settled | Ended::Paused | Ended::StoreInUse => Decided::Done,
             },
         })
     }

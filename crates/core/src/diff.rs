@@ -34,6 +34,14 @@ impl Added {
     pub fn is_as_it_came(&self, value: &Value) -> bool {
         *value == self.default || (plain(value).is_some() && plain(value) == plain(&self.default))
     }
+
+    /// The prints of what the column came with, whatever it makes of the schema's text.
+    fn prints(&self) -> Vec<u64> {
+        let text = plain(&self.default).unwrap_or_default();
+        let integer = text.parse().ok().map(Value::Integer);
+        let real = text.parse().ok().map(Value::Real);
+        [Some(self.default.clone()), integer, real].iter().flatten().map(|value| column_print(&self.name, value)).collect()
+    }
 }
 
 fn plain(value: &Value) -> Option<String> {
@@ -74,6 +82,18 @@ pub fn difference_beside(shadow: Option<&Shadow>, now: Option<&Row>, columns: &[
     // The row was seen with its new columns or without them; what it was seen as explains more of it.
     let claims = |difference: &Difference| difference.updated_fields.as_ref().map_or(usize::MAX, Vec::len);
     Some(if claims(&older) < claims(&plainly) { older } else { plainly })
+}
+
+/// Whether the row was seen with something in a column that is more than what the column came with: then it has come for this row. Where no
+/// column's print is kept, as far as the row is still as it was seen.
+pub fn has_come(shadow: &Shadow, row: &Row, added: &Added, columns: &[String]) -> bool {
+    if shadow.columns.is_empty() {
+        let is_filled = |value: &Value| !value.is_null() && !added.is_as_it_came(value);
+        return shadow.print == row_print(row) && row.get(&added.name).is_some_and(is_filled);
+    }
+    let place = columns.iter().position(|column| *column == added.name);
+    let print = place.and_then(|place| shadow.columns.get(place)).copied().unwrap_or(0);
+    print != 0 && !added.prints().contains(&print)
 }
 
 fn is_seen(shadow: &Shadow, name: &str, columns: &[String]) -> bool {
@@ -209,6 +229,32 @@ mod tests {
         let seen = Shadow { columns: column_prints(&filled, &columns), ..shadow(&filled, false) };
         let fields = difference_beside(Some(&seen), Some(&with(Value::Null)), &columns, &added).unwrap().updated_fields;
         assert_eq!(fields, Some(vec!["size".to_owned()]));
+    }
+
+    #[test]
+    fn a_column_has_come_for_a_row_that_was_seen_with_something_in_it() {
+        let columns = ["id", "name", "price", "size"].map(str::to_owned);
+        let size = Added { name: "size".to_owned(), default: Value::Text("19".into()), was: None };
+        let with = |size: Value| {
+            let mut row = row("tea", 3);
+            row.push("size", size);
+            row
+        };
+        let seen = |row: &Row, by_field: bool| {
+            let columns = if by_field { column_prints(row, &columns) } else { Vec::new() };
+            Shadow { columns, ..shadow(row, false) }
+        };
+        let (filled, default) = (with(Value::Integer(5)), with(Value::Integer(19)));
+        for by_field in [true, false] {
+            assert!(!has_come(&seen(&row("tea", 3), by_field), &filled, &size, &columns));
+            assert!(!has_come(&seen(&default, by_field), &default, &size, &columns));
+            assert!(!has_come(&seen(&default, by_field), &filled, &size, &columns), "what others hold there nobody has seen here");
+            assert!(has_come(&seen(&filled, by_field), &filled, &size, &columns));
+            // Only a print of the column tells that somebody has changed it since.
+            for now in [with(Value::Integer(6)), with(Value::Null)] {
+                assert_eq!(has_come(&seen(&filled, by_field), &now, &size, &columns), by_field);
+            }
+        }
     }
 
     #[test]

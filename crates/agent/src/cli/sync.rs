@@ -145,6 +145,13 @@ fn report(ended: &Ended, status: &Status) -> anyhow::Result<ExitCode> {
             }
         },
         Ended::Paused => bail!("syncing is paused; run `tillsync resume` first"),
+        Ended::StoreInUse => {
+            complain!(
+                "The POS had the store in use until the time was up. What is left comes with the next sync; {} changes are kept.",
+                status.pending
+            );
+            Ok(ExitCode::FAILURE)
+        }
         Ended::Unreachable(why) => {
             complain!("{} was not reached: {why}. {} changes are kept and sent later.", status.server, status.pending);
             Ok(ExitCode::from(UNREACHABLE))

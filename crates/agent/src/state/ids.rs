@@ -127,17 +127,27 @@ pub fn settle_over(conn: &Connection, entity: i64, id: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Forgets own rows that a store does not hold: rows that were never seen, and rows whose birth is not in its journal any more or not yet.
-/// `is_there` answers for births from `first` on.
-pub fn forget_lost(conn: &Connection, first: i64, is_there: impl Fn(Birth) -> bool) -> Result<usize> {
+/// Forgets own rows that a store does not hold: rows that were never seen, rows whose birth is not in its journal any more or not yet, and of
+/// rows whose birth nobody saw those that are not there. `is_born` answers for births from `first` on, `is_there` for an entity's local keys.
+pub fn forget_lost(
+    conn: &Connection,
+    first: i64,
+    is_born: impl Fn(Birth) -> bool,
+    is_there: impl Fn(i64, &str) -> Result<bool>,
+) -> Result<usize> {
     let mut query =
-        conn.prepare("SELECT entity, id, seq, r FROM ids WHERE NOT pulled AND (seq IS NULL OR (seq > 0 AND seq >= ?1))")?;
+        conn.prepare("SELECT entity, id, seq, r, local FROM ids WHERE NOT pulled AND (seq IS NULL OR seq = 0 OR seq >= ?1)")?;
     let mut lost = Vec::new();
     let mut rows = query.query([first])?;
     while let Some(row) = rows.next()? {
-        let birth = row.get::<_, Option<i64>>(2)?.zip(row.get::<_, Option<i64>>(3)?);
-        if !birth.is_some_and(|(seq, random)| is_there(Birth { seq, random })) {
-            lost.push((row.get(0)?, Uuid::from_bytes(row.get(1)?)));
+        let (entity, seq, random) = (row.get(0)?, row.get::<_, Option<i64>>(2)?, row.get::<_, Option<i64>>(3)?);
+        let is_held = match (seq, random) {
+            (Some(0), _) => is_there(entity, &key_at(row, 4)?)?,
+            (Some(seq), Some(random)) => is_born(Birth { seq, random }),
+            _ => false,
+        };
+        if !is_held {
+            lost.push((entity, Uuid::from_bytes(row.get(1)?)));
         }
     }
     for (entity, id) in &lost {

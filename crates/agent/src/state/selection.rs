@@ -104,6 +104,8 @@ pub fn take_up(conn: &Connection, schema: &Schema) -> Result<bool> {
         // What was pulled of a table while it was not there was passed over.
         fetch |= other_rows || before.is_gone;
         let added = before.columns_new_in(table);
+        let names: Vec<&str> = added.iter().map(|column| column.name.as_str()).collect();
+        shadow::retire(conn, &table.name, &names)?;
         if !added.is_empty() || before.columns.iter().any(|column| !now.columns.contains(column)) {
             refill::add(conn, &table.name, added, &table.columns)?;
         }

@@ -62,6 +62,23 @@ pub fn entity_number(conn: &Connection, name: &str) -> Result<Option<i64>> {
     conn.prepare_cached("SELECT number FROM entities WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
 }
 
+/// These columns are new to an entity. What rows were seen with under such a name is about a column that has gone since: nobody has seen
+/// anything in the new one.
+pub fn retire(conn: &Connection, name: &str, columns: &[&str]) -> Result<()> {
+    let known = conn.query_row("SELECT columns FROM entities WHERE name = ?1", [name], |row| row.get::<_, String>(0)).optional()?;
+    let mut order: Vec<String> = known.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    let mut retired = false;
+    for column in order.iter_mut().filter(|column| columns.contains(&column.as_str())) {
+        column.clear();
+        retired = true;
+    }
+    if retired {
+        let json = serde_json::to_string(&order).expect("names encode");
+        conn.execute("UPDATE entities SET columns = ?2 WHERE name = ?1", (name, json))?;
+    }
+    Ok(())
+}
+
 /// How many entities were ever seen.
 pub fn entity_count(conn: &Connection) -> Result<i64> {
     conn.query_row("SELECT count(*) FROM entities", [], |row| row.get(0))

@@ -6,11 +6,15 @@
 //! the header of the log's index tells, nothing of the transaction may be written, and it is given up.
 //!
 //! A POS whose statement would meet our lock for milliseconds meets it for the time it takes to write some pages to the log.
+//!
+//! When a file cannot be read in the middle of a transaction, SQLite gives it up by itself and tidies the log's index, for which it must have the
+//! lock. So it has it before it hears of the error. Nothing else of a prepared transaction goes to a disk: what SQLite writes aside stays in
+//! memory, see [`super::open::writer`]. That memory runs out is the one error of this kind that nobody can get ahead of.
 
 #![expect(unsafe_code, reason = "a file's methods are a C interface; they are what SQLite offers for this")]
 
 use std::cell::Cell;
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::thread;
 use std::time::Duration;
@@ -31,6 +35,8 @@ const ROLLS_BACK: &str = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE sql L
 
 /// Somebody who writes is waited for in steps of this length.
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
+
+type Close = unsafe extern "C" fn(*mut ffi::sqlite3_file) -> c_int;
 
 /// What has become of the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +71,17 @@ struct Hook {
     /// A transaction was given up after somebody else had committed. SQLite takes what it remembers of the store for what is there now, so
     /// this connection never writes again.
     is_stale: Cell<bool>,
+    /// Nothing can be read.
+    #[cfg(test)]
+    is_broken: Cell<bool>,
+}
+
+/// In place of the methods of the log's file. It is closed before the store's.
+#[repr(C)]
+struct LogHook {
+    methods: ffi::sqlite3_io_methods,
+    original: *const ffi::sqlite3_io_methods,
+    store: *mut ffi::sqlite3_file,
 }
 
 /// Makes the lock of this connection one that can be taken late. Where that cannot be, all is as ever.
@@ -80,9 +97,22 @@ pub fn prepare(conn: &Connection) -> Result<()> {
         if original.is_null() || (*original).iVersion < 2 || (*original).xShmLock.is_none() || (*original).xShmMap.is_none() {
             return Ok(());
         }
-        let methods = ffi::sqlite3_io_methods { xClose: Some(close), xShmLock: Some(shm_lock), ..*original };
-        let (lock, header) = (Cell::new(Lock::Usual), Cell::new([0; HEADER]));
-        let hook = Box::new(Hook { methods, original, lock, header, is_stale: Cell::new(false) });
+        let methods = ffi::sqlite3_io_methods {
+            xClose: Some(close),
+            xRead: Some(read),
+            xShmLock: Some(shm_lock),
+            xShmMap: Some(shm_map),
+            ..*original
+        };
+        let hook = Box::new(Hook {
+            methods,
+            original,
+            lock: Cell::new(Lock::Usual),
+            header: Cell::new([0; HEADER]),
+            is_stale: Cell::new(false),
+            #[cfg(test)]
+            is_broken: Cell::new(false),
+        });
         (*file).pMethods = Box::into_raw(hook).cast();
     }
     Ok(())
@@ -96,7 +126,7 @@ pub fn begin(conn: &Connection) -> Result<()> {
     }
     conn.execute_batch("BEGIN")?;
     // From here on all is read as it is now.
-    if conn.prepare_cached(ROLLS_BACK)?.query_row([], |row| row.get(0))? {
+    if conn.prepare_cached(ROLLS_BACK)?.query_row([], |row| row.get(0))? || !watch_log(conn)? {
         return conn.execute_batch("ROLLBACK; BEGIN IMMEDIATE");
     }
     hook.lock.set(Lock::Postponed);
@@ -138,7 +168,34 @@ pub fn end(conn: &Connection) -> Result<()> {
     Ok(())
 }
 
+/// Sees to it that errors of the log's file are heard of here first. Says whether that can be.
+fn watch_log(conn: &Connection) -> Result<bool> {
+    let (store, log) = (file(conn)?, file_by(conn, ffi::SQLITE_FCNTL_JOURNAL_POINTER)?);
+    // SAFETY: within a transaction the log is open, and its methods are there for as long as it is. The hook begins with methods, and is given
+    // back when the log is closed, which is before the store is.
+    unsafe {
+        let original = (*log).pMethods;
+        let Some(methods) = original.as_ref() else { return Ok(false) };
+        if methods.xClose.is_some_and(|close| ptr::fn_addr_eq(close, close_log as Close)) {
+            return Ok(true);
+        }
+        let methods = ffi::sqlite3_io_methods { xClose: Some(close_log), xRead: Some(read_log), ..*methods };
+        (*log).pMethods = Box::into_raw(Box::new(LogHook { methods, original, store })).cast();
+    }
+    Ok(true)
+}
+
 impl Hook {
+    /// SQLite is about to hear of an error, and to give the transaction up: it has the lock by then, however long somebody else holds it.
+    fn before_error(&self, file: *mut ffi::sqlite3_file) {
+        while self.lock.get() == Lock::Pretended {
+            match self.really_lock(file) {
+                Ok(true) => self.is_stale.set(!self.is_as_it_was(file).unwrap_or(false)),
+                Ok(false) | Err(_) => thread::sleep(LOOK_AGAIN),
+            }
+        }
+    }
+
     /// What SQLite believes to have comes true, unless somebody else has it.
     fn really_lock(&self, file: *mut ffi::sqlite3_file) -> Result<bool> {
         // SAFETY: the file is open, so that its own methods are there; this is how SQLite itself calls this one.
@@ -166,11 +223,13 @@ impl Hook {
 
 /// The file of a connection.
 fn file(conn: &Connection) -> Result<*mut ffi::sqlite3_file> {
+    file_by(conn, ffi::SQLITE_FCNTL_FILE_POINTER)
+}
+
+fn file_by(conn: &Connection, control: c_int) -> Result<*mut ffi::sqlite3_file> {
     let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
-    // SAFETY: the connection is open, and this control writes one pointer to where the last argument points.
-    let code = unsafe {
-        ffi::sqlite3_file_control(conn.handle(), c"main".as_ptr(), ffi::SQLITE_FCNTL_FILE_POINTER, ptr::from_mut(&mut file).cast())
-    };
+    // SAFETY: the connection is open, and these controls write one pointer to where the last argument points.
+    let code = unsafe { ffi::sqlite3_file_control(conn.handle(), c"main".as_ptr(), control, ptr::from_mut(&mut file).cast()) };
     if code != ffi::SQLITE_OK || file.is_null() {
         return Err(Error::SqliteFailure(ffi::Error::new(code), None));
     }
@@ -183,12 +242,12 @@ fn hook<'a>(file: *mut ffi::sqlite3_file) -> Option<&'a Hook> {
     unsafe {
         let methods = (*file).pMethods;
         let close_of = methods.as_ref()?.xClose?;
-        ptr::fn_addr_eq(close_of, close as unsafe extern "C" fn(*mut ffi::sqlite3_file) -> c_int).then(|| &*methods.cast::<Hook>())
+        ptr::fn_addr_eq(close_of, close as Close).then(|| &*methods.cast::<Hook>())
     }
 }
 
 fn read_header(methods: *const ffi::sqlite3_io_methods, file: *mut ffi::sqlite3_file) -> std::result::Result<[u8; HEADER], c_int> {
-    let mut index: *mut std::ffi::c_void = ptr::null_mut();
+    let mut index: *mut c_void = ptr::null_mut();
     // SAFETY: the file is open, in a transaction, so that the first piece of the index is mapped, and this asks where. Others may write there
     // while it is read without the lock, so every byte is read on its own; what comes of that is compared and nothing else.
     unsafe {
@@ -232,6 +291,61 @@ unsafe extern "C" fn shm_lock(file: *mut ffi::sqlite3_file, first: c_int, count:
     }
     // SAFETY: SQLite calls this on an open file, and the method that was there before is called with the same arguments.
     unsafe { (*hook.original).xShmLock.map_or(ffi::SQLITE_IOERR, |lock| lock(file, first, count, flags)) }
+}
+
+/// Reads the store. That there is less than was asked for is no error: the rest is nothing.
+unsafe extern "C" fn read(file: *mut ffi::sqlite3_file, to: *mut c_void, many: c_int, at: ffi::sqlite3_int64) -> c_int {
+    let Some(hook) = hook(file) else { return ffi::SQLITE_IOERR };
+    // SAFETY: SQLite calls this on an open file, and the method that was there before is called with the same arguments.
+    let code = unsafe { (*hook.original).xRead.map_or(ffi::SQLITE_IOERR, |read| read(file, to, many, at)) };
+    #[cfg(test)]
+    let code = if hook.is_broken.get() { ffi::SQLITE_IOERR_READ } else { code };
+    if code != ffi::SQLITE_OK && code != ffi::SQLITE_IOERR_SHORT_READ {
+        hook.before_error(file);
+    }
+    code
+}
+
+/// Maps a piece of the log's index.
+unsafe extern "C" fn shm_map(
+    file: *mut ffi::sqlite3_file,
+    piece: c_int,
+    size: c_int,
+    extend: c_int,
+    to: *mut *mut c_void,
+) -> c_int {
+    let Some(hook) = hook(file) else { return ffi::SQLITE_IOERR };
+    // SAFETY: SQLite calls this on an open file, and the method that was there before is called with the same arguments.
+    let code = unsafe { (*hook.original).xShmMap.map_or(ffi::SQLITE_IOERR, |map| map(file, piece, size, extend, to.cast())) };
+    if code != ffi::SQLITE_OK {
+        hook.before_error(file);
+    }
+    code
+}
+
+/// Reads the log.
+unsafe extern "C" fn read_log(file: *mut ffi::sqlite3_file, to: *mut c_void, many: c_int, at: ffi::sqlite3_int64) -> c_int {
+    // SAFETY: SQLite calls this on an open log, whose methods are the hook that `watch_log` made; the store's file is open, too.
+    unsafe {
+        let log = &*(*file).pMethods.cast::<LogHook>();
+        let code = (*log.original).xRead.map_or(ffi::SQLITE_IOERR, |read| read(file, to, many, at));
+        if code != ffi::SQLITE_OK
+            && let Some(hook) = hook(log.store)
+        {
+            hook.before_error(log.store);
+        }
+        code
+    }
+}
+
+/// Closes the log; SQLite does not look at its methods afterwards.
+unsafe extern "C" fn close_log(file: *mut ffi::sqlite3_file) -> c_int {
+    // SAFETY: SQLite calls this once, on an open log, whose methods are the hook that `watch_log` made.
+    unsafe {
+        let hook = Box::from_raw((*file).pMethods.cast_mut().cast::<LogHook>());
+        (*file).pMethods = hook.original;
+        (*hook.original).xClose.map_or(ffi::SQLITE_IOERR, |close| close(file))
+    }
 }
 
 /// Closes the file; SQLite does not look at its methods afterwards.
@@ -340,6 +454,67 @@ mod tests {
         let turn = write::begin(&ours, When::Late).unwrap();
         assert!(pos.execute("UPDATE t SET n = 1", []).is_err());
         assert_eq!(take(&turn).unwrap(), Taken::Ours);
+    }
+
+    /// A turn that has changed a row and cannot read the next one. The pages that it needs are not in memory, and the log is empty.
+    fn broken(ours: &Connection) -> Error {
+        ours.execute_batch("PRAGMA shrink_memory").unwrap();
+        hook(file(ours).unwrap()).unwrap().is_broken.set(true);
+        let error = ours.query_row("SELECT sum(length(n)) FROM t", [], |row| row.get::<_, i64>(0)).unwrap_err();
+        hook(file(ours).unwrap()).unwrap().is_broken.set(false);
+        error
+    }
+
+    fn many_rows(pos: &Connection) {
+        let many = "WITH RECURSIVE c(n) AS (VALUES (2) UNION ALL SELECT n + 1 FROM c WHERE n < 2000) INSERT INTO t SELECT n, zeroblob(1000) FROM c";
+        pos.execute(many, []).unwrap();
+        pos.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    }
+
+    #[test]
+    fn what_sqlite_gives_up_after_an_error_it_gives_up_with_the_lock() {
+        let (_folder, path, pos) = store();
+        many_rows(&pos);
+        let ours = open::writer(&path).unwrap();
+        let turn = write::begin(&ours, When::Late).unwrap();
+        turn.execute("UPDATE t SET n = 100 WHERE id = 1", []).unwrap();
+        assert_eq!(hook(file(&ours).unwrap()).unwrap().lock.get(), super::Lock::Pretended);
+        assert_eq!(broken(&turn).sqlite_error_code(), Some(rusqlite::ErrorCode::SystemIoFailure));
+        assert!(ours.is_autocommit(), "SQLite has given it up by itself");
+        drop(turn);
+        // Nobody else has committed, so what it remembers is right, and everybody gets the lock.
+        pos.execute("UPDATE t SET n = n + 1 WHERE id = 1", []).unwrap();
+        let turn = write::begin(&ours, When::Late).unwrap();
+        turn.execute("UPDATE t SET n = n + 100 WHERE id = 1", []).unwrap();
+        turn.commit().unwrap();
+        assert_eq!(number(&pos, "SELECT n FROM t WHERE id = 1"), 101);
+    }
+
+    #[test]
+    fn an_error_is_heard_of_when_whoever_has_the_lock_has_committed() {
+        let (_folder, path, pos) = store();
+        many_rows(&pos);
+        let ours = open::writer(&path).unwrap();
+        let turn = write::begin(&ours, When::Late).unwrap();
+        turn.execute("UPDATE t SET n = 100 WHERE id = 1", []).unwrap();
+        pos.execute_batch("BEGIN IMMEDIATE; UPDATE t SET n = n + 1 WHERE id = 1").unwrap();
+        let has_committed = std::sync::atomic::AtomicBool::new(false);
+        let pos = std::thread::scope(|scope| {
+            let has_committed = &has_committed;
+            let committing = scope.spawn(move || {
+                has_committed.store(true, std::sync::atomic::Ordering::SeqCst);
+                pos.execute_batch("COMMIT").unwrap();
+                pos
+            });
+            broken(&turn);
+            assert!(has_committed.load(std::sync::atomic::Ordering::SeqCst));
+            committing.join().unwrap()
+        });
+        drop(turn);
+        assert!(write::begin(&ours, When::Late).is_err(), "what it remembers is of before");
+        drop(ours);
+        assert_eq!(number(&pos, "SELECT n FROM t WHERE id = 1"), 1);
+        assert_eq!(number(&pos, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
     }
 
     /// Three who write as fast as they can, two of them late, with checkpoints and new beginnings of the log all the time.

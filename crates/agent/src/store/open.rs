@@ -228,8 +228,9 @@ pub fn writer(path: &Path) -> Result<Connection, StoreError> {
             // The log goes into the store between our turns, not within one.
             conn.pragma_update(None, "wal_autocheckpoint", 0)?;
         }
-        // What is prepared without the lock must not get to the log before it is taken.
+        // What is prepared without the lock must not get to the log before it is taken, nor to any other disk, which may be full.
         conn.pragma_update(None, "cache_spill", false)?;
+        conn.pragma_update(None, "temp_store", "MEMORY")?;
         late::prepare(&conn)?;
         if conn.is_readonly("main")? {
             return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY), None));

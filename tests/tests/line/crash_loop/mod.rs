@@ -3,11 +3,13 @@
 
 mod applied;
 mod between;
+mod columns;
 mod compare;
 mod counters;
 mod fetching;
 mod giving_back;
 mod line;
+mod numbers;
 mod pos;
 mod register;
 mod rekeying;

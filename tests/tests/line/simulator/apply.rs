@@ -228,15 +228,18 @@ impl Register {
         self.store.note_applied(&change.key, kept);
     }
 
-    /// Whether triggers were missing for a while, a scan is due, and the POS has changed a row that was seen before.
+    /// Whether triggers were missing for a while, a scan is due, and the POS has changed or made the row.
     fn is_changed_unseen(&self, change: &Arriving, place: &Place) -> bool {
-        let Some(kept) = self.state.shadow.get(&change.key).filter(|_| self.state.scan_due && !self.state.pull_own) else {
+        if !self.state.scan_due || self.state.pull_own {
             return false;
+        }
+        let kept = self.state.shadow.get(&change.key);
+        let Some(here) = self.store.row(place) else {
+            return change.row.is_some() && kept.is_some_and(|kept| kept.row().is_some());
         };
-        let Some(here) = self.store.row(place) else { return change.row.is_some() && kept.row().is_some() };
         let (_, wired) = self.identity().wire(place, here);
         let is_same = change.row.as_ref().is_some_and(|row| row.same_as(&wired));
-        !is_same && kept::capture(Some(kept), Some(&wired), self.state.columns(place.0)).is_some()
+        !is_same && kept::capture(kept, Some(&wired), self.state.columns(place.0)).is_some()
     }
 
     /// Two stores that were not the same before Tillsync came: the hub brings the two rows together.

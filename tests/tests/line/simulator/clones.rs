@@ -1,6 +1,7 @@
 //! Clones: somebody copies the disk of a register to another machine. The copy asks the hub for an identity of its own before it looks at
 //! the store, as the real agent does.
 
+use tillsync_core::change::Operation;
 use tillsync_core::sync::Event;
 use uuid::Uuid;
 
@@ -8,7 +9,7 @@ use super::clocks::Clocks;
 use super::faults::Crash;
 use super::network::Message;
 use super::register::{Around, Register};
-use super::shop::{TABLES, Table};
+use super::shop::{TABLES, Table, Who};
 use super::world::{Due, World};
 
 /// Registers that there are at most, copies included.
@@ -31,6 +32,11 @@ impl World {
             register.back_up();
         }
         self.coverage.count("a register is copied");
+        self.ledger.sent_by_two.extend(original.unsent_rows());
+        for table in TABLES {
+            let came = self.ledger.columns_came.get(&(number, table)).copied().unwrap_or(0);
+            self.ledger.columns_came.insert((copy, table), came);
+        }
         self.registers.push(register);
         if self.ledger.restored.contains(&number) {
             self.ledger.restored.insert(copy);
@@ -79,9 +85,16 @@ impl Register {
         self.state.machine != self.number
     }
 
+    /// Rows with changes on their way: a copy sends them, too.
+    fn unsent_rows(&self) -> impl Iterator<Item = Who> {
+        self.state.open().filter_map(|change| self.shop.who(change.key.0, &change.key.1, &change.row))
+    }
+
     fn can_be_copied(&self) -> bool {
         let journal = self.store.journal_after(self.state.captured_seq, 1).count();
-        let is_seen = journal == 0 && self.store.schema.bare.is_empty() && !self.state.scan_due && !self.state.pull_own;
+        // See `Till::void`.
+        let voids = self.state.open().any(|change| change.operation == Operation::Delete);
+        let is_seen = !voids && journal == 0 && self.store.schema.bare.is_empty() && !self.state.scan_due && !self.state.pull_own;
         is_seen && self.has_uploaded() && !self.is_restored() && !self.is_copy() && !self.state.parting
     }
 

@@ -38,7 +38,8 @@ impl World {
     }
 
     pub fn restore(&mut self, number: usize) -> Result<(), String> {
-        if !self.registers[number].restore(&mut self.ledger) {
+        let heard = self.hub.heard();
+        if !self.registers[number].restore(heard, &mut self.ledger) {
             return Ok(());
         }
         self.coverage.count("a store is restored");
@@ -77,8 +78,9 @@ impl World {
 
     /// The POS program is upgraded: the next change of its schema.
     pub fn upgrade(&mut self, number: usize) -> Result<(), String> {
+        let heard = self.hub.heard();
         let register = &mut self.registers[number];
-        let Some(upgrade) = register.upgrade(&mut self.ledger) else { return Ok(()) };
+        let Some(upgrade) = register.upgrade(heard, &mut self.ledger) else { return Ok(()) };
         self.coverage.count(upgrade.as_str());
         register.last_write_ms = self.now;
         let life = register.life;

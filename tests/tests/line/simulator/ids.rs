@@ -122,16 +122,22 @@ impl OwnIds {
         }
     }
 
-    /// Forgets own rows that a store does not hold: rows that were never seen, and rows whose birth is not in its journal any more or not
-    /// yet, as far back as that goes.
-    pub fn forget_lost(&mut self, first: i64, births: &BTreeMap<i64, u64>) {
-        let is_lost = |birth: Birth| match birth {
+    /// The row is deleted elsewhere, and here, too: its key is free.
+    pub fn remove(&mut self, key: &Key) {
+        let place = parse_uuid(&key.1).and_then(|id| self.by_id.remove(&(key.0, id)));
+        place.map(|place| self.by_place.remove(&place));
+    }
+
+    /// Forgets own rows that a store does not hold: rows that were never seen, rows whose birth is not in its journal any more or not yet, as
+    /// far back as that goes, and of rows whose birth nobody saw those that are not there.
+    pub fn forget_lost(&mut self, first: i64, births: &BTreeMap<i64, u64>, is_there: impl Fn(&Place) -> bool) {
+        let is_lost = |place: &Place, birth: Birth| match birth {
             Birth::Unseen => true,
-            Birth::Before => false,
+            Birth::Before => !is_there(place),
             Birth::At(seq, random) => seq >= first && births.get(&seq) != Some(&random),
         };
-        let lost: Vec<(Place, Uuid)> =
-            self.by_place.iter().filter(|(_, (_, birth))| is_lost(*birth)).map(|(place, (id, _))| (place.clone(), *id)).collect();
+        let lost = self.by_place.iter().filter(|(place, (_, birth))| is_lost(place, *birth));
+        let lost: Vec<(Place, Uuid)> = lost.map(|(place, (id, _))| (place.clone(), *id)).collect();
         for (place, id) in lost {
             self.by_place.remove(&place);
             self.by_id.remove(&(place.0, id));

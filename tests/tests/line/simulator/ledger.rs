@@ -15,6 +15,9 @@ use super::shop::{Place, Shop, Table, Who};
 /// A count changes by at most this much at once.
 const DIFFERENCE_MAX: i64 = 1_000;
 
+/// What a value is replaced by that is deleted.
+const NOTHING: i64 = 0;
+
 /// Members of a JSON value.
 const MEMBERS: [&str; 3] = ["colour", "size", "maker"];
 
@@ -36,25 +39,36 @@ pub struct Ledger {
     pub shop: Rc<Shop>,
     last_value: i64,
     births: u64,
+    /// How many writes there were, of whatever kind.
+    pub writes: usize,
     /// Keys that registers have given to rows.
     given: BTreeSet<(usize, Place)>,
     /// Every value: the row and the column it was written to.
     pub values: BTreeMap<i64, (Who, &'static str)>,
-    /// Values that somebody who saw them replaced.
-    pub replaced: BTreeSet<i64>,
+    /// Values that somebody who saw them replaced, and by which ones.
+    pub replaced: BTreeMap<i64, BTreeSet<i64>>,
     pub deletes: Vec<Deleted>,
-    /// Rows that POS programs deleted, and columns of them that these did not have, or had just got: what is there goes with the row.
-    pub deleted_unseen: BTreeSet<(Who, &'static str)>,
+    /// Rows that POS programs deleted, and columns of them that these did not have, or had just got: what was there until then, up to this
+    /// value, goes with the row. And what somebody typed over who had just got the column.
+    pub gone_unseen: BTreeMap<(Who, &'static str), i64>,
+    /// Sales and their lines that were rung up, and neither voided nor lost with a store's file before anybody had seen them.
+    pub sold: BTreeSet<Who>,
     /// Values of rows from before Tillsync.
     pub loaded: BTreeSet<i64>,
     from_before: BTreeMap<Who, Row>,
-    /// How often each row was written by anybody.
-    pub writes: BTreeMap<Who, usize>,
+    /// How often each row was written at each register, or may be taken for written there.
+    pub written_at: BTreeMap<(usize, Who), usize>,
+    /// How often the first full sync of a register may bring the row again, with other columns.
+    pub uploads_again: BTreeMap<(usize, Who), usize>,
+    /// How often columns came to a register's table.
+    pub columns_came: BTreeMap<(usize, Table), usize>,
     /// What the differences in columns that count come to.
     pub counted: BTreeMap<(Who, &'static str), i64>,
     /// Rows whose differences say nothing: from before Tillsync and not the same everywhere, so that there is no count to begin with, or
     /// deleted where nobody knew of them yet, which is no delete; and rows that two registers deleted, each for itself.
     pub uncounted: BTreeSet<Who>,
+    /// Rows whose changes were on their way when a disk was copied, so that either of two registers may send them first.
+    pub sent_by_two: BTreeSet<Who>,
     /// Registers whose store was restored: they may see rows as they once were, deleted ones, too.
     pub restored: BTreeSet<usize>,
 }
@@ -65,16 +79,21 @@ impl Ledger {
             shop,
             last_value: 0,
             births: 0,
+            writes: 0,
             given: BTreeSet::new(),
             values: BTreeMap::new(),
-            replaced: BTreeSet::new(),
+            replaced: BTreeMap::new(),
             deletes: Vec::new(),
-            deleted_unseen: BTreeSet::new(),
+            gone_unseen: BTreeMap::new(),
+            sold: BTreeSet::new(),
             loaded: BTreeSet::new(),
             from_before: BTreeMap::new(),
-            writes: BTreeMap::new(),
+            written_at: BTreeMap::new(),
+            uploads_again: BTreeMap::new(),
+            columns_came: BTreeMap::new(),
             counted: BTreeMap::new(),
             uncounted: BTreeSet::new(),
+            sent_by_two: BTreeSet::new(),
             restored: BTreeSet::new(),
         }
     }
@@ -96,8 +115,15 @@ impl Ledger {
             _ => Value::Integer(self.fresh(who, column)),
         };
         if let Some(old) = old {
-            let kept: BTreeSet<i64> = numbers(&new).into_iter().collect();
-            self.replaced.extend(numbers(old).into_iter().filter(|value| !kept.contains(value)));
+            let (old, new): (BTreeSet<i64>, BTreeSet<i64>) =
+                (numbers(old).into_iter().collect(), numbers(&new).into_iter().collect());
+            for gone in old.difference(&new) {
+                let by = self.replaced.entry(*gone).or_default();
+                by.extend(new.difference(&old));
+                if new.is_subset(&old) {
+                    by.insert(NOTHING);
+                }
+            }
         }
         new
     }
@@ -166,7 +192,8 @@ impl Ledger {
 
     /// A row was there before Tillsync.
     pub fn load(&mut self, who: &Who, row: &Row) {
-        self.written(who);
+        self.writes += 1;
+        self.sell(who);
         let facts = self.facts(who, row);
         self.loaded.extend(facts);
         if self.from_before.insert(who.clone(), row.clone()).is_some_and(|other| other != *row) {
@@ -179,9 +206,24 @@ impl Ledger {
         Value::Integer(self.fresh(who, column))
     }
 
-    /// Somebody wrote the row.
-    pub fn written(&mut self, who: &Who) {
-        *self.writes.entry(who.clone()).or_default() += 1;
+    /// A POS program wrote the row.
+    pub fn written(&mut self, register: usize, who: &Who) {
+        self.writes += 1;
+        *self.written_at.entry((register, who.clone())).or_default() += 1;
+    }
+
+    /// A sale or a line of one is there from now on.
+    pub fn sell(&mut self, who: &Who) {
+        if matches!(who.0, Table::Sales | Table::Lines) {
+            self.sold.insert(who.clone());
+        }
+    }
+
+    /// Somebody who has seen these values lets go of them for good.
+    pub fn let_go(&mut self, values: impl IntoIterator<Item = i64>) {
+        for value in values {
+            self.replaced.entry(value).or_default().insert(NOTHING);
+        }
     }
 
     /// A POS program deleted the row as it saw it.
@@ -193,14 +235,22 @@ impl Ledger {
             Some(value) => COMING.contains(column) && is_unset(value),
             None => true,
         });
-        self.deleted_unseen.extend(lacking.map(|column| (who.clone(), *column)));
+        self.gone_unseen.extend(lacking.map(|column| ((who.clone(), *column), self.last_value)));
+        self.sold.remove(who);
         let again =
             !self.restored.is_empty() || self.deletes.iter().any(|deleted| deleted.who == *who && deleted.register != register);
         if again || self.from_before.contains_key(who) {
             self.uncounted.insert(who.clone());
         }
         self.deletes.push(Deleted { register, who: who.clone(), values });
-        self.written(who);
+        self.written(register, who);
+    }
+
+    /// Whatever anybody holds in a column that has just come to a register gives way to what is typed there.
+    pub fn replace_unseen(&mut self, who: &Who, column: &'static str) {
+        if COMING.contains(&column) {
+            self.gone_unseen.insert((who.clone(), column), self.last_value);
+        }
     }
 
     fn uncount(&mut self, who: &Who, row: &Row) {
@@ -212,16 +262,16 @@ impl Ledger {
 
     /// A person who saw `seen` made this of the row.
     pub fn decided(&mut self, who: &Who, seen: Option<&Row>, result: Option<&Row>) {
-        self.written(who);
+        self.writes += 1;
         let there = result.map(|row| self.facts(who, row)).unwrap_or_default();
         let seen = seen.map(|row| self.facts(who, row)).unwrap_or_default();
-        self.replaced.extend(seen.difference(&there));
+        self.let_go(seen.difference(&there).copied());
         if result.is_some() {
             // Whoever deleted the row before is overruled.
             let (overruled, others) = std::mem::take(&mut self.deletes).into_iter().partition(|deleted| deleted.who == *who);
             self.deletes = others;
             let overruled: Vec<Deleted> = overruled;
-            self.replaced.extend(overruled.into_iter().flat_map(|deleted| deleted.values));
+            self.let_go(overruled.into_iter().flat_map(|deleted| deleted.values));
         }
     }
 }

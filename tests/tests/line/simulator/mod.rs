@@ -18,6 +18,8 @@ mod ids;
 mod judge;
 mod lanes;
 mod ledger;
+mod log;
+mod losses;
 mod network;
 mod persons;
 mod pos;

@@ -1,6 +1,6 @@
 //! The simulated POS program.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
 use tillsync_core::row::Row;
@@ -42,6 +42,9 @@ struct Till<'a> {
     ledger: &'a mut Ledger,
     coverage: &'a mut Coverage,
     rng: &'a mut Rng,
+    /// Rows that lack what the hub holds in new columns. What is typed there takes the place of that, unseen: a limit that the simulator does not
+    /// go into.
+    late: &'a BTreeSet<Place>,
 }
 
 impl Pos {
@@ -76,12 +79,12 @@ impl Pos {
     }
 
     /// One transaction. The agent has seen what the journal has up to `seen_up_to`.
-    pub fn write(&mut self, store: &mut Store, seen_up_to: Option<i64>, around: &mut Around<'_>) {
+    pub fn write(&mut self, store: &mut Store, seen_up_to: Option<i64>, late: &BTreeSet<Place>, around: &mut Around<'_>) {
         let Around { rng, ledger, coverage, .. } = around;
         let (draw, voids) = (rng.u32(0..100), self.voids);
         if draw < 30 {
             let receipt = self.receipt(store, seen_up_to, ledger, rng);
-            Till { register: self.register, store, ledger, coverage, rng }.ring_up(receipt);
+            Till { register: self.register, store, ledger, coverage, rng, late }.ring_up(receipt);
             return;
         }
         if (72..77).contains(&draw) {
@@ -90,7 +93,7 @@ impl Pos {
         let (place, id) = numbered(Table::Products, rng.i64(1..=PRODUCTS));
         let there = store.row(&place).is_some();
         let own_product = OWN_PRODUCTS * (self.register as i64 + 1) + self.products;
-        let mut till = Till { register: self.register, store, ledger, coverage, rng };
+        let mut till = Till { register: self.register, store, ledger, coverage, rng, late };
         match draw {
             30..40 => till.change_any(Table::Products),
             40..65 if there => till.update(&place),
@@ -146,7 +149,8 @@ impl Till<'_> {
     fn ring_up(&mut self, receipt: Vec<(Place, Row)>) {
         for (place, row) in receipt {
             let who = self.ledger.who(place.0, &place.1, &row);
-            self.ledger.written(&who);
+            self.ledger.written(self.register, &who);
+            self.ledger.sell(&who);
             let birth = self.ledger.birth();
             if self.ledger.shop.is_counted(place.0) && self.ledger.is_used_again(self.register, &place) {
                 self.coverage.count("a key is used again");
@@ -174,8 +178,14 @@ impl Till<'_> {
         }
     }
 
+    /// Voids a sale with its lines. Where a copy may have sent it first, a person is asked about every row of it, and may answer one thing here
+    /// and another there; that is left out.
     fn void(&mut self) {
         let Some(sale) = self.own_sale() else { return };
+        let row = self.store.row(&sale).expect("own sales are there");
+        if self.ledger.sent_by_two.contains(&self.ledger.who(sale.0, &sale.1, row)) {
+            return;
+        }
         for line in self.store.children(&sale) {
             self.delete(&line);
         }
@@ -205,7 +215,7 @@ impl Till<'_> {
     fn insert(&mut self, place: &Place, id: Value) {
         let who = (place.0, place.1.clone());
         let row = self.ledger.new_row(&who, id, &self.store.schema.facts(place.0), self.rng);
-        self.ledger.written(&who);
+        self.ledger.written(self.register, &who);
         let birth = self.ledger.birth();
         self.store.pos_writes(place, Some(row), birth);
     }
@@ -224,9 +234,12 @@ impl Till<'_> {
         let who = self.ledger.who(place.0, &place.1, &row);
         // A default is as good as nothing.
         let old = row.get(column).filter(|old| !matches!(old, Value::Text(_)) || column == "tags");
+        if self.late.contains(place) {
+            self.ledger.replace_unseen(&who, column);
+        }
         let value = self.ledger.write(&who, column, old, self.rng);
         row.set(column, value);
-        self.ledger.written(&who);
+        self.ledger.written(self.register, &who);
         let birth = self.ledger.birth();
         self.store.pos_writes(place, Some(row), birth);
     }

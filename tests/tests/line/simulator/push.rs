@@ -141,6 +141,7 @@ impl Register {
                 }
             }
             Batch::Refill(refill, rows) => {
+                self.see_sent(refill, rows);
                 if self.record_rows(rows, answers) {
                     self.advance_refill(refill);
                 }

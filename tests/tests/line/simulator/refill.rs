@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tillsync_core::change::Operation;
-use tillsync_core::diff::{Added, Shadow};
-use tillsync_core::kept::{self, Kept};
+use tillsync_core::diff::{Added, Shadow, has_come};
+use tillsync_core::kept::{self, COMING, Kept};
 use tillsync_core::row::Row;
 use tillsync_core::sync::{Event, Pushed};
 use tillsync_core::value::Value;
@@ -14,7 +14,7 @@ use super::hub::Outgoing;
 use super::network::Message;
 use super::push::Batch;
 use super::register::{Around, Register};
-use super::shop::{Key, Table};
+use super::shop::{Key, Place, Table};
 use super::state::{Due, EventId, Held};
 use super::world::World;
 
@@ -146,6 +146,35 @@ impl Register {
         Ok(outgoing)
     }
 
+    /// Rows that may lack what the hub holds in new columns: nobody has asked yet, or they wait for it behind changes of their own.
+    pub fn late_rows(&self) -> BTreeSet<Place> {
+        let refilling = self.state.refilling();
+        let is_new = |table: &Table| {
+            let known = self.state.selection.get(table);
+            let names = self.store.schema.columns(*table).iter().map(|column| column.name);
+            refilling.contains(table) || known.is_none_or(|known| !names.eq(known.iter().map(String::as_str)))
+        };
+        let tables: BTreeSet<Table> = self.store.schema.tables().filter(is_new).collect();
+        let unasked = self.store.rows().keys().filter(|place| tables.contains(&place.0)).cloned();
+        let late = self.state.refill.iter().flat_map(|(table, due)| due.late.iter().map(|id| (*table, id.clone())));
+        unasked.chain(late.filter_map(|key| self.identity().key_to_local(&key))).collect()
+    }
+
+    /// What was sent of new columns has its verdict, so that it is no change any more.
+    pub fn see_sent(&mut self, refill: &Refill, rows: &[(Key, Row)]) {
+        let is_sent = |field: &String| refill.due.added.iter().any(|column| column.name == *field);
+        for (key, row) in rows {
+            let Some(kept @ Kept::Row(_)) = self.state.shadow.get(key) else { continue };
+            let columns = self.state.columns(key.0);
+            let is_all = kept::capture(Some(kept), Some(row), columns)
+                .is_none_or(|found| found.difference.updated_fields.is_some_and(|fields| fields.iter().all(is_sent)));
+            if is_all {
+                let seen = Kept::received(Some(row), kept.version(), columns);
+                self.state.shadow.insert(key.clone(), seen);
+            }
+        }
+    }
+
     /// What the POS made of the row is on its way. Where it gives a new column another value than the hub has, it was made without knowing that
     /// one. Says whether the row lacks what the hub has.
     fn look_at_unsent(&mut self, added: &[Added], key: &Key, here: &Row, theirs: &Row) -> bool {
@@ -172,14 +201,26 @@ impl Register {
         around: &mut Around<'_>,
     ) -> Option<Outgoing> {
         let Some(Kept::Row(known)) = self.state.shadow.get(key).cloned() else { return None };
-        let verdicts = judge(added, here, theirs.1);
+        if known.version > theirs.0 {
+            // A pull was faster than this answer, and brought the row with its new columns.
+            around.coverage.count("a pull is faster than a new column");
+            return None;
+        }
         let columns = self.state.columns(key.0);
+        // Where a row was received or confirmed with something in the column, changes of it are changes like any other.
+        let is_new = |column: &&Added| known.version <= 0 || !has_come(&known, here, column, &columns.prints);
+        let added: Vec<Added> = added.iter().filter(is_new).cloned().collect();
+        let verdicts = judge(&added, here, theirs.1);
         let is_due = verdicts.fill || !verdicts.send.is_empty();
-        let version = if is_due { known.version.min(theirs.0 - 1) } else { known.version };
-        let is_seen = kept::capture(Some(&Kept::Row(known.clone())), Some(here), columns).is_none_or(|found| {
-            found.difference.updated_fields.is_some_and(|fields| fields.iter().all(|field| verdicts.send.contains(field)))
-        });
-        let seen = if is_seen { Kept::received(Some(here), version, columns) } else { Kept::Row(Shadow { version, ..known }) };
+        // Until then nobody here has seen what the hub holds there.
+        let version = if is_due { COMING } else { known.version };
+        let is_as_before = kept::capture(Some(&Kept::Row(known.clone())), Some(here), columns).is_none();
+        let seen = if is_as_before && verdicts.send.is_empty() {
+            Kept::received(Some(here), version, columns)
+        } else {
+            // What is sent is seen when it has its verdict; and what else the POS has changed is yet to be captured.
+            Kept::Row(Shadow { version, ..known })
+        };
         self.state.shadow.insert(key.clone(), seen);
         if verdicts.send.is_empty() {
             if verdicts.fill {

@@ -17,6 +17,9 @@ use super::shop::Shop;
 use super::state::State;
 use super::store::Store;
 
+/// From so many writes on nobody writes between steps: there a capture that is slower than the POS would make a world grow without end.
+const WRITES_BETWEEN_STEPS_MAX: usize = 2_000;
+
 /// A register.
 #[derive(Debug)]
 pub struct Register {
@@ -127,7 +130,7 @@ impl Register {
 
     /// Between two steps: the POS goes on, and the agent may end.
     pub fn point(&mut self, around: &mut Around<'_>) -> Result<(), Crash> {
-        if happens(around.rng, around.weather.pos_between_steps) {
+        if around.ledger.writes < WRITES_BETWEEN_STEPS_MAX && happens(around.rng, around.weather.pos_between_steps) {
             self.sell(around);
         }
         if happens(around.rng, around.weather.crash) { Err(Crash) } else { Ok(()) }
@@ -139,7 +142,8 @@ impl Register {
             return;
         }
         let seen_up_to = (!self.state.scan_due).then_some(self.state.captured_seq);
-        self.pos.write(&mut self.store, seen_up_to, around);
+        let late = self.late_rows();
+        self.pos.write(&mut self.store, seen_up_to, &late, around);
         if self.state.pull_own || self.is_restored() || (self.was_restored && self.state.scan_due) {
             // Nothing is kept of a row that was on its way when the store went back, so nobody sees that it was here.
             around.ledger.lose_deletes(self.pos.register);

@@ -1,11 +1,12 @@
 //! Restores: somebody puts a backup of the store in its place, and the agent notices and gets over it as the real one does.
 
-use tillsync_core::row::Row;
 use tillsync_core::sync::Event;
 
-use super::ledger::{Ledger, facts};
+use super::ledger::Ledger;
+use super::losses::Heard;
 use super::register::{Around, Register};
-use super::shop::{Key, Table};
+use super::shop::{Key, Place};
+use super::store::Store;
 
 /// Journal numbers left out after a restore.
 const SEQUENCE_GAP: i64 = 1_000;
@@ -26,9 +27,15 @@ pub enum Finding {
 }
 
 impl Register {
-    /// Somebody copies the store. What the first full sync is about to send is in no outbox, so that is over before.
+    /// Somebody copies the store. What the first full sync is about to send is in no outbox, so that is over before; and columns that have just
+    /// come are filled, since nobody fills them again after a restore.
     pub fn back_up(&mut self) {
-        if self.has_uploaded() {
+        let state = &self.state;
+        let knows_columns = self.store.schema.tables().all(|table| {
+            let columns = self.store.schema.columns(table).iter().map(|column| column.name);
+            state.selection.get(&table).is_some_and(|known| columns.eq(known.iter().map(String::as_str)))
+        });
+        if self.has_uploaded() && knows_columns && state.refill.is_empty() && state.inbox.is_empty() {
             self.backup = Some(Box::new(self.store.clone()));
         }
     }
@@ -40,30 +47,44 @@ impl Register {
 
     /// Somebody puts the copy in its place, once in a run. What was written since and not captured is lost with the file. Says whether there
     /// was one.
-    pub fn restore(&mut self, ledger: &mut Ledger) -> bool {
-        let Some(backup) = self.backup.take().filter(|_| !self.was_restored) else { return false };
-        let touched = self.store.touched_after(self.state.captured_seq);
-        let unseen = self.store.rows().iter().filter(|(place, _)| touched.contains(place) || self.may_be_unseen(place.0));
-        for (place, row) in unseen {
-            ledger.lose(place.0, &place.1, row);
+    pub fn restore(&mut self, heard: Heard, ledger: &mut Ledger) -> bool {
+        let Some(mut backup) = self.backup.take().filter(|_| !self.was_restored) else { return false };
+        if !self.is_noticed(&mut backup) {
+            return false;
         }
+        let mut heard = self.add_outbox(heard);
+        heard.add_journal(&self.shop, &backup);
+        if self.would_orphan_lines(&heard) {
+            return false;
+        }
+        for (place, row) in self.unseen_rows() {
+            ledger.lose(place, row, &heard);
+        }
+        let touched = self.store.touched_after(self.state.captured_seq);
         for place in touched.iter().filter(|place| self.store.row(place).is_none() && !self.shop.is_counted(place.0)) {
             ledger.uncounted.insert((place.0, place.1.clone()));
         }
         ledger.lose_deletes(self.pos.register);
         ledger.restored.insert(self.number);
         ledger.uncounted.extend(ledger.deletes.iter().map(|deleted| deleted.who.clone()));
+        for table in backup.schema.tables() {
+            let back = backup.schema.columns(table).iter().filter(|column| !self.store.schema.columns(table).contains(column));
+            *ledger.columns_came.entry((self.number, table)).or_default() += back.count();
+        }
         for (place, row) in backup.rows() {
-            // It may be sent anew.
-            ledger.written(&ledger.who(place.0, &place.1, row));
+            ledger.may_come_again(self.number, place, row);
         }
         (self.store, self.was_restored) = (*backup, true);
         true
     }
 
-    /// Whether the POS may have changed rows of the table with nothing to tell of it.
-    fn may_be_unseen(&self, table: Table) -> bool {
-        self.state.scan_due || !self.state.is_sent(table) || self.store.schema.bare.contains(&table)
+    /// Whether anything would tell that the store is this older one: where only rows came that no trigger saw nothing does, a limit of restores
+    /// that the simulator does not go into.
+    fn is_noticed(&mut self, backup: &mut Store) -> bool {
+        std::mem::swap(&mut self.store, backup);
+        let is_noticed = self.is_restored();
+        std::mem::swap(&mut self.store, backup);
+        is_noticed || self.store.rows() == backup.rows()
     }
 
     /// Whether the POS is at the store: after a restore it may be that the agent must look first.
@@ -86,7 +107,12 @@ impl Register {
     pub fn is_restored(&self) -> bool {
         let (store, state) = (&self.store, &self.state);
         let behind = store.last_seq() < state.captured_seq || store.cursor < state.cursor || store.applied_seq < state.applied_seq;
-        store.incarnation != state.incarnation || behind || self.has_another_past()
+        store.incarnation != state.incarnation || behind || self.has_another_past() || self.is_from_before_parting()
+    }
+
+    /// Whether the store is one from before this register was one of its own, however little has happened since.
+    fn is_from_before_parting(&self) -> bool {
+        self.store.namespaces.now != self.state.namespace && !self.state.parting
     }
 
     /// Whether the journal tells another birth under the number of the last one that was captured: the store went back and has come as far
@@ -100,7 +126,10 @@ impl Register {
     pub fn recover_restored(&mut self, around: &mut Around<'_>) {
         let cursor = self.store.whole.min(self.store.cursor);
         self.state.shadow.retain(|_, kept| kept.version() <= cursor);
-        self.state.ids.forget_lost(self.store.first_seq().unwrap_or(0), &self.store.births());
+        // What the journal names may be about to be deleted.
+        let (store, named) = (&self.store, self.store.touched_after(0));
+        let is_there = |place: &Place| store.row(place).is_some() || named.contains(place);
+        self.state.ids.forget_lost(store.first_seq().unwrap_or(0), &store.births(), is_there);
         let unsent: Vec<Key> = self.state.open_unstuck().map(|change| change.key.clone()).collect();
         for key in unsent {
             self.state.shadow.remove(&key);
@@ -135,32 +164,6 @@ impl Register {
         if std::mem::take(&mut self.state.pull_own) {
             self.state.restored_up_to = self.state.restored_up_to.max(self.state.cursor);
             self.agent().sync.handle(Event::Asked, now);
-        }
-    }
-}
-
-impl Ledger {
-    /// What was done to the row last is lost with the store's file, and nobody else ever knew.
-    fn lose(&mut self, table: Table, id: &str, row: &Row) {
-        self.throw_away(table, row, None);
-        self.uncounted.insert(self.who(table, id, row));
-    }
-
-    /// Somebody throws away what a row holds in a column, or all of it, for one register alone.
-    pub fn throw_away(&mut self, table: Table, row: &Row, column: Option<&str>) {
-        let values: Vec<i64> = facts(&self.shop, table, row)
-            .filter(|(name, _)| column.is_none_or(|column| column == *name))
-            .map(|(_, value)| value)
-            .collect();
-        self.replaced.extend(values);
-    }
-
-    /// A restored store may hold rows that its register had deleted. Of those that its journal names nobody can tell whether the POS wrote
-    /// them anew.
-    pub fn lose_deletes(&mut self, register: usize) {
-        for deleted in self.deletes.extract_if(.., |deleted| deleted.register == register) {
-            self.replaced.extend(deleted.values);
-            self.uncounted.insert(deleted.who);
         }
     }
 }

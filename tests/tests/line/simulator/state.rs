@@ -247,6 +247,9 @@ impl State {
     /// What apply noted in the store is in the shadow, and nothing of it waits.
     pub fn take_over(&mut self, seq: i64, key: &Key, kept: Kept) {
         self.release(key, kept.version());
+        if matches!(kept, Kept::Deleted(_)) {
+            self.ids.remove(key);
+        }
         self.shadow.insert(key.clone(), kept);
         self.applied_seq = seq;
     }
@@ -276,14 +279,18 @@ impl State {
         stuck.map(|change| change.key.clone()).collect()
     }
 
-    /// Changes that may be sent, in order. What is about a row in conflict waits behind it, and so do its children; and a table to which
-    /// columns came waits until it is known what the hub holds in them.
+    /// Changes that may be sent, in order. What is about a row in conflict waits behind it, and so do its children; and in a table to which
+    /// columns came, what is about rows that were there before waits until it is known what the hub holds in them.
     pub fn sendable(&self) -> Vec<usize> {
-        let (mut blocked, refilling) = (self.blocked(), self.refilling());
+        let (mut blocked, mut waiting, refilling) = (self.blocked(), BTreeSet::new(), self.refilling());
         let mut places = Vec::new();
         for &place in &self.open {
             let change = &self.outbox[place];
-            if change.standing == Standing::Conflict || refilling.contains(&change.key.0) {
+            if change.standing == Standing::Conflict {
+                continue;
+            }
+            if refilling.contains(&change.key.0) && (change.operation != Operation::Create || waiting.contains(&change.key)) {
+                waiting.insert(change.key.clone());
                 continue;
             }
             let parent = parent(change.key.0, &change.row);

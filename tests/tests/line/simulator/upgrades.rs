@@ -6,6 +6,7 @@ use tillsync_core::sync::Event;
 
 use super::faults::Crash;
 use super::ledger::Ledger;
+use super::losses::Heard;
 use super::register::{Around, Register};
 use super::schema::Upgrade;
 use super::shop::Table;
@@ -13,25 +14,31 @@ use super::state::Due;
 
 impl Register {
     /// Somebody upgrades the POS program. Says what that changes, if there is anything left to change.
-    pub fn upgrade(&mut self, ledger: &mut Ledger) -> Option<Upgrade> {
+    pub fn upgrade(&mut self, heard: Heard, ledger: &mut Ledger) -> Option<Upgrade> {
         let upgrade = self.shop.upgrades.get(self.store.schema.upgrades)?.clone();
-        match &upgrade {
-            Upgrade::DropColumn(table, column) => {
-                for (_, row) in self.store.rows_of(*table) {
-                    ledger.throw_away(*table, row, Some(*column));
-                }
+        let lost = match upgrade {
+            Upgrade::DropColumn(table, column) => Some((table, Some(column))),
+            Upgrade::DropTable(table) => Some((table, None)),
+            Upgrade::AddColumn { .. } | Upgrade::AddTable(_) | Upgrade::Rebuild(_) => None,
+        };
+        if let Some((table, column)) = lost {
+            let heard = self.add_outbox(heard);
+            for (_, row) in self.unseen_rows().filter(|(place, _)| place.0 == table) {
+                ledger.throw_away(table, row, column, &heard);
             }
-            Upgrade::DropTable(table) => {
-                for (_, row) in self.store.rows_of(*table) {
-                    ledger.throw_away(*table, row, None);
-                }
-            }
-            Upgrade::AddColumn { .. } | Upgrade::AddTable(_) | Upgrade::Rebuild(_) => {}
         }
-        if let Upgrade::AddColumn { table, .. } | Upgrade::DropColumn(table, _) = &upgrade {
-            for (place, row) in self.store.rows_of(*table) {
-                // What is on its way in the first full sync goes once more, with other columns.
-                ledger.written(&ledger.who(place.0, &place.1, row));
+        if let Upgrade::DropTable(table) = upgrade {
+            ledger.lose_deletes_of(self.number, table, self.is_unseen());
+        }
+        if let Upgrade::AddColumn { table, .. } = upgrade {
+            *ledger.columns_came.entry((self.number, table)).or_default() += 1;
+        }
+        if let Upgrade::AddColumn { table, .. } | Upgrade::DropColumn(table, _) = upgrade
+            && !self.state.is_sent(table)
+        {
+            for (place, row) in self.store.rows_of(table) {
+                // What is on its way goes once more, with other columns.
+                ledger.uploads_again(self.number, place, row);
             }
         }
         self.store.upgrade(&upgrade);
@@ -80,7 +87,10 @@ impl Register {
     fn forget_table(&mut self, table: Table) {
         self.state.shadow.retain(|key, _| key.0 != table);
         self.state.ids.forget(table);
-        self.state.known_columns().remove(&table);
+        if self.state.known_columns().remove(&table).is_some() {
+            // Its rows come back from the hub, whoever wrote them.
+            self.state.pull_own = true;
+        }
         self.state.uploads.remove(&table);
     }
 
@@ -108,8 +118,12 @@ impl Register {
         if let Some(before) = before.filter(|before| *before != names) {
             let is_new = |name: &str| !before.iter().any(|known| known == name);
             let new = columns.iter().filter(|column| is_new(column.name));
-            let added =
+            let added: Vec<Added> =
                 new.map(|column| Added { name: column.name.to_owned(), default: column.default.clone(), was: None }).collect();
+            if let Some(known) = self.state.known_columns().get_mut(&table) {
+                // What rows were seen with under such a name is about a column that has gone since.
+                known.prints.iter_mut().filter(|name| added.iter().any(|column| column.name == **name)).for_each(String::clear);
+            }
             self.refill_later(table, added, &names);
         }
         let needs_base = |name: &&String| self.shop.rule(table, name).needs_base();

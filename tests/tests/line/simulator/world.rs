@@ -162,13 +162,23 @@ impl World {
             self.happen(number, due)?;
             self.check_on_the_way(number)?;
         }
+        self.forget_wishes();
         self.check_at_the_end()?;
         Ok(std::mem::take(&mut self.coverage))
     }
 
+    /// What persons were about to type when the world came to its end.
+    fn forget_wishes(&mut self) {
+        for (_, due) in self.dues.iter().flatten() {
+            if let Due::Decide(wish) = due {
+                let who = self.hub.who(&self.hub.conflict(wish.conflict).key);
+                self.ledger.forget(&who, &wish.columns);
+            }
+        }
+    }
+
     fn end(&self) -> i64 {
-        let writes: usize = self.ledger.writes.values().sum();
-        self.weather.calm_after_ms + DRAIN_MS + DRAIN_MS_PER_WRITE * writes as i64
+        self.weather.calm_after_ms + DRAIN_MS + DRAIN_MS_PER_WRITE * self.ledger.writes as i64
     }
 
     fn calm_down(&mut self) {
