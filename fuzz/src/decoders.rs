@@ -7,7 +7,10 @@ use std::sync::LazyLock;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
+use tillsync_core::change::Operation;
 use tillsync_core::config::Config;
+use tillsync_core::protocol::client::prints::Prints;
+use tillsync_core::protocol::client::{self, Client, Item, login, nuqta};
 use tillsync_core::protocol::mapping::plain_id;
 use tillsync_core::protocol::{Entities, Fault, Mapping, Protocols, Said, auraflow, booky, events, insight, parts, plain, time};
 use tillsync_core::row::Row;
@@ -15,6 +18,7 @@ use tillsync_core::value::Value;
 use tillsync_core::window::Ask;
 use tillsync_core::wire::{hub, snapshot};
 use tillsync_core::{key, print};
+use uuid::Uuid;
 
 /// A decoder.
 pub type Decoder = fn(&[u8]);
@@ -27,6 +31,11 @@ pub const ALL: &[(&str, Decoder)] = &[
     ("events_requests", events_requests),
     ("booky_requests", booky_requests),
     ("insight_requests", insight_requests),
+    ("nuqta_answers", nuqta_answers),
+    ("auraflow_answers", auraflow_answers),
+    ("events_answers", events_answers),
+    ("booky_answers", booky_answers),
+    ("insight_answers", insight_answers),
     ("values", values),
     ("settings", settings),
 ];
@@ -138,6 +147,39 @@ pub fn insight_requests(bytes: &[u8]) {
     }
 }
 
+/// What a server of `nuqta` answers.
+pub fn nuqta_answers(bytes: &[u8]) {
+    answers(&nuqta::Nuqta, &Entities::new(), "Sale", bytes);
+}
+
+/// What a server of `auraflow` answers.
+pub fn auraflow_answers(bytes: &[u8]) {
+    for all in &*PROTOCOLS {
+        answers(&client::auraflow::Auraflow, &all.auraflow.entities, "order", bytes);
+    }
+}
+
+/// What a server of `events` answers, in either dialect.
+pub fn events_answers(bytes: &[u8]) {
+    for (all, camel) in PROTOCOLS.iter().zip([false, true]) {
+        answers(&client::events::Events { camel }, &all.events.entities, "sales", bytes);
+    }
+}
+
+/// What a server of `booky` answers.
+pub fn booky_answers(bytes: &[u8]) {
+    for all in &*PROTOCOLS {
+        answers(&client::booky::Booky, &all.booky.entities, "book", bytes);
+    }
+}
+
+/// What a server of `insight` answers.
+pub fn insight_answers(bytes: &[u8]) {
+    for all in &*PROTOCOLS {
+        answers(&client::insight::Insight, &all.insight.entities, "submissions", bytes);
+    }
+}
+
 /// Values as the store has them and as they travel, rows, ids and times.
 pub fn values(bytes: &[u8]) {
     again::<Value>(bytes);
@@ -186,6 +228,57 @@ fn again<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Option<T> {
     let twice = serde_json::to_vec(&second).expect("what was read can be written");
     assert!(once == twice, "{} became {}", String::from_utf8_lossy(&once), String::from_utf8_lossy(&twice));
     Some(message)
+}
+
+/// What a server answers to our client of its protocol.
+fn answers(client: &dyn Client, entities: &Entities, entity: &str, bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let session = login::Session::read(&text);
+    assert!(login::Session::read(&session.keep()) == session);
+    let Some(answer) = read::<Json>(bytes) else { return };
+    let _ = (client::server_ms(&answer), client::error_code(&answer), nuqta::registered(&answer), login::session(&answer, None));
+    assert_ne!(client::error_text(&answer).as_deref(), Some(""));
+    let who = client::Who {
+        device_id: "d",
+        key: Some("k"),
+        now_ms: 1_766_053_800_000,
+        cursor: Some("10"),
+        entities: &[],
+        overlap_ms: 1000,
+        with_own: false,
+    };
+    let items = items(entity);
+    if let Ok(became) = client.pushed(&items, &answer) {
+        assert_eq!(became.len(), items.len(), "each item hears what became of it");
+    }
+    for from in [None, Some("10"), Some("2025-12-18T10:30:00Z")] {
+        let Ok(page) = client.pulled(&who, from, &answer) else { continue };
+        let next = page.cursor.as_deref().or(from);
+        assert!(!client.pull(&who, next).path.contains([' ', '\n', '"']), "a path is a path");
+        for told in page.told {
+            let mapping = Mapping::of_entity(entities, &told.entity);
+            let mut row = told.object.as_ref().map(|object| mapping.decode(object).row).unwrap_or_default();
+            let _ = mapping.identify(&mut row, told.id.as_ref(), "told");
+            let prints = Prints::of(&row);
+            assert!(row.iter().all(|(name, value)| prints.holds(name, value)));
+            assert_eq!(Prints::read(prints.as_bytes().to_vec()), prints);
+        }
+    }
+}
+
+/// Two changes on their way, with the ids that the seeds answer.
+fn items(entity: &str) -> [Item; 2] {
+    [1_u8, 2].map(|n| Item {
+        entity: entity.to_owned(),
+        id: json!(format!("00000000-0000-4000-8000-{n:012}")),
+        object: Default::default(),
+        operation: if n == 1 { Operation::Create } else { Operation::Update },
+        event_id: Uuid::from_u128(0x0199_f1c2_7d00_7abc_8def_0000_0000_0000 + u128::from(n)),
+        at_ms: 1_766_053_800_000,
+        updated_fields: None,
+        known: Default::default(),
+        again: n == 2,
+    })
 }
 
 /// What is understood has an event id that stays, and goes out again as JSON that clients can read.

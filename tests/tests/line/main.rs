@@ -2,6 +2,7 @@
 
 mod crash_loop;
 mod decoders;
+mod matrix;
 mod simulator;
 mod stories;
 mod tidy;

@@ -117,7 +117,7 @@ impl Auraflow {
                     Ok(result) => results.push(result),
                 }
             }
-            if ways.has(Way::LosesResults) {
+            if ways.has(Way::LosesResults) && results.len() > 1 {
                 results.pop();
             }
             lists.push(results);

@@ -13,6 +13,7 @@ mod ways;
 
 use serde_json::Value;
 
+pub use booky::PASSWORD;
 pub use server::Twin;
 pub use ways::Way;
 

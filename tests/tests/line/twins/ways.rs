@@ -45,7 +45,7 @@ pub enum Way {
     /// nuqta: the status stands in the answer itself.
     BareStatus,
 
-    /// auraflow: fewer results than items.
+    /// auraflow: fewer results than items, where there are several.
     LosesResults,
     /// auraflow: `since` is ignored.
     IgnoresSince,
