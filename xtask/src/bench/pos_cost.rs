@@ -43,19 +43,21 @@ pub fn measure(report: &mut Report, folder: &Path, quick: bool) -> Result<()> {
     Ok(())
 }
 
-/// The ratio of the medians over rounds in which both do the same work, taking turns in who goes first.
+/// The median of the ratios of single rounds, in which both do the same work right after each other and take turns in who goes first: what
+/// disturbs one of them most likely disturbs the other.
 fn ratio(plain: &Path, captured: &Path, rounds: usize, work: impl Fn(&mut Counter) -> rusqlite::Result<()>) -> Result<f64> {
-    let (mut without, mut with) = (Vec::new(), Vec::new());
+    let mut ratios = Vec::with_capacity(rounds);
     for round in 0..rounds {
-        if round % 2 == 0 {
-            without.push(cost(plain, &work)?);
-        }
-        with.push(cost(captured, &work)?);
-        if round % 2 == 1 {
-            without.push(cost(plain, &work)?);
-        }
+        let (without, with) = if round % 2 == 0 {
+            let without = cost(plain, &work)?;
+            (without, cost(captured, &work)?)
+        } else {
+            let with = cost(captured, &work)?;
+            (cost(plain, &work)?, with)
+        };
+        ratios.push(with / without);
     }
-    Ok(median(&mut with) / median(&mut without))
+    Ok(median(&mut ratios))
 }
 
 /// Processor time of the work, on a connection that is alone in this process (two would take each other's cached pages) and
