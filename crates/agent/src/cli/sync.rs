@@ -78,7 +78,7 @@ fn by_this_process(context: &Context, timeout: Duration) -> anyhow::Result<(Ende
 /// How it ended; `None` when the config is to follow other registers first.
 fn here(agent: &Arc<Agent>, timeout: Duration) -> anyhow::Result<Option<Ended>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(8).enable_all().build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
         let (answer, ended) = oneshot::channel();
         let lane = Runtime::new(Arc::clone(agent), false);
@@ -94,7 +94,10 @@ fn here(agent: &Arc<Agent>, timeout: Duration) -> anyhow::Result<Option<Ended>> 
             Err(_) if end == End::OtherKeys => None,
             Err(_) => Some(Ended::Unreachable("it was stopped".to_owned())),
         })
-    })
+    });
+    // A turn at a store that somebody has locked is over when that one leaves; this command need not wait for it.
+    runtime.shutdown_background();
+    ended
 }
 
 /// A bar on a terminal; plain lines every few seconds otherwise.

@@ -19,6 +19,9 @@ pub enum OpenError {
     /// The file was written by a later release.
     #[error("{0} was made by a newer version of tillsync-hub. Install that version or a later one; the file was left as it is")]
     TooNew(PathBuf),
+    /// Another program has locked the file for long.
+    #[error("{0} is locked by another program. End that program, or wait until it has finished, and try again")]
+    Locked(PathBuf),
     /// SQLite reports anything else.
     #[error("cannot use {path}: {cause}")]
     Broken {

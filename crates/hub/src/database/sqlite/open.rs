@@ -1,7 +1,7 @@
 //! Opening the file: is it ours, is it up to date, and the connections to it.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use rusqlite_migration::{Error as MigrationError, M, MigrationDefinitionError, Migrations};
@@ -19,6 +19,9 @@ const READERS: usize = 4;
 /// Another process (`enroll-token`) writes one row at a time; longer than this it must hang.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
 
+/// Between two looks at a file that is locked.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// Room for every statement that the hub uses.
 const STATEMENTS_MAX: usize = 64;
 
@@ -33,6 +36,17 @@ pub(super) struct Opened {
 
 /// Opens the file, making or migrating it when needed. A file of another program is left as it is.
 pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
+    let since = Instant::now();
+    loop {
+        match try_open(path) {
+            // SQLite does not wait by itself where whoever waits might wait for ever, as when two set up a new file.
+            Err(OpenError::Locked(_)) if since.elapsed() < BUSY_WAIT => std::thread::sleep(LOOK_AGAIN),
+            done => return done,
+        }
+    }
+}
+
+fn try_open(path: &Path) -> Result<Opened, OpenError> {
     let mut writer = Connection::open(path).map_err(|cause| explain(path, cause))?;
     require_ours(path, &writer)?;
     set_up(&writer).map_err(|cause| explain(path, cause))?;
@@ -131,6 +145,7 @@ fn explain(path: &Path, cause: rusqlite::Error) -> OpenError {
     let path = path.to_owned();
     match cause.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => OpenError::NotAHub(path),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::Locked(path),
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => OpenError::NotWritable { path, cause },
         _ => OpenError::Broken { path, cause: cause.to_string() },
     }
