@@ -47,6 +47,17 @@ const INBOX_MAX: usize = 1_000;
 /// More journal entries than this are captured before anything is applied.
 const JOURNAL_MAX: usize = 2_000;
 
+/// Rows that the POS may have changed without the journal saying so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unseen {
+    /// None: triggers see everything.
+    None,
+    /// Any but those that were deleted elsewhere and never seen here: triggers were missing for a while, and a scan is due.
+    Known,
+    /// Any: there are no triggers.
+    All,
+}
+
 /// A row on its way into the store.
 #[derive(Debug)]
 struct Arriving {
@@ -214,7 +225,7 @@ impl Agent {
         let mut outcomes = Outcomes::new();
         let mut held: HashMap<usize, (Reason, Option<String>)> = HashMap::new();
         let (kept_out, known) = (RefCell::default(), RefCell::default());
-        let may_be_unseen = self.may_be_unseen()?;
+        let unseen = self.unseen()?;
         let mut next = 0;
         // Opening the store took its time, too.
         if store.wanted_since.is_some_and(|wanted_since| !self.comes_up(wanted_since)) {
@@ -223,7 +234,7 @@ impl Agent {
         loop {
             let progress = cursor.map(|cursor| Progress { cursor, epoch: epoch.as_deref(), waits_from });
             // Whoever holds the state may wait for the disk; the POS's store must not wait with us.
-            let state = (may_be_unseen || store.schema.needs_state()).then(|| self.state());
+            let state = (unseen != Unseen::None || store.schema.needs_state()).then(|| self.state());
             let (work, lock) = self.turns().begin();
             let slice = Slice {
                 store,
@@ -237,7 +248,7 @@ impl Agent {
                 held: &held,
                 kept_out: &kept_out,
                 known: &known,
-                may_be_unseen,
+                unseen,
                 work,
                 lock,
             };
@@ -294,11 +305,16 @@ impl Agent {
         }
     }
 
-    /// Whether the POS may have changed rows without the journal saying so: there are no triggers, or they were missing for a while and a scan is
-    /// due. In a restored store old rows look the same; there the server's rows come first.
-    pub(crate) fn may_be_unseen(&self) -> Result<bool, AgentError> {
+    /// Which rows the POS may have changed without the journal saying so. In a restored store old rows look the same; there the server's
+    /// rows come first.
+    pub(crate) fn unseen(&self) -> Result<Unseen, AgentError> {
         let scan_due = state_marks::get(self.state().conn(), state_marks::SCAN_DUE)?.unwrap_or(false);
-        Ok((scan_due || self.config.capture == Capture::Scan) && !self.is_restoring()?)
+        Ok(match self.config.capture {
+            _ if self.is_restoring()? => Unseen::None,
+            _ if scan_due => Unseen::Known,
+            Capture::Scan => Unseen::All,
+            Capture::Triggers => Unseen::None,
+        })
     }
 
     /// Brings shadow, inbox and cursor up to what was written.
@@ -408,8 +424,8 @@ struct Slice<'a> {
     kept_out: &'a RefCell<HashSet<(String, String)>>,
     /// Ids of rows written since the visit began.
     known: &'a Known,
-    /// Rows are compared with what was last seen of them.
-    may_be_unseen: bool,
+    /// Rows that are compared with what was last seen of them.
+    unseen: Unseen,
     /// Work before committing.
     work: Duration,
     lock: write::Lock,

@@ -10,7 +10,7 @@ use tillsync_core::value::Value;
 
 use crate::agent::{Agent, AgentError, StoreSide};
 use crate::apply::one::{Desk, refused_is_held};
-use crate::apply::{Arriving, INBOX_MAX, JOURNAL_MAX, Outcome, Outcomes, Slice, from_inbox};
+use crate::apply::{Arriving, INBOX_MAX, JOURNAL_MAX, Outcome, Outcomes, Slice, Unseen, from_inbox};
 use crate::identity::{Identity, Local};
 use crate::state::State;
 use crate::state::inbox::{self, Reason};
@@ -41,7 +41,7 @@ impl Agent {
             let none = HashMap::new();
             let (kept_out, known) = (RefCell::default(), RefCell::default());
             let recorded = self.recorded()?;
-            let may_be_unseen = self.may_be_unseen()?;
+            let unseen = self.unseen()?;
             let slice = Slice {
                 store,
                 arriving: &arriving,
@@ -54,11 +54,11 @@ impl Agent {
                 held: &none,
                 kept_out: &kept_out,
                 known: &known,
-                may_be_unseen,
+                unseen,
                 work: Duration::ZERO,
                 lock: write::Lock::Late,
             };
-            let state = (may_be_unseen || store.schema.needs_state()).then(|| self.state());
+            let state = (unseen != Unseen::None || store.schema.needs_state()).then(|| self.state());
             let wrote = slice.write_together(&conn, state.as_deref().map(State::conn));
             drop(state);
             match wrote.map_err(|error| StoreError::from_sqlite(&self.config.store, error)) {

@@ -234,6 +234,9 @@ impl Register {
             return false;
         }
         let kept = self.state.shadow.get(&change.key);
+        if kept.is_none() && change.row.is_none() {
+            return false;
+        }
         let Some(here) = self.store.row(place) else {
             return change.row.is_some() && kept.is_some_and(|kept| kept.row().is_some());
         };
