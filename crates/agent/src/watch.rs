@@ -21,12 +21,21 @@ const SECOND_LOOK: Duration = Duration::from_millis(250);
 /// The watchers; they stop when dropped.
 pub struct Watch {
     _store: Option<RecommendedWatcher>,
-    _network: Option<netwatcher::WatchHandle>,
+    network: Option<netwatcher::WatchHandle>,
+}
+
+/// The network's watcher ends when its pipe is closed everywhere. A program that this process has started, such as the window's browser, may
+/// hold it open, and nobody should wait for that.
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let network = self.network.take();
+        std::thread::spawn(move || drop(network));
+    }
 }
 
 /// Watches the store's folder and the network, and sends hints.
 pub fn watch(agent: &Arc<Agent>, events: &mpsc::Sender<Event>) -> Watch {
-    Watch { _store: watch_store(Arc::clone(agent), events.clone()), _network: watch_network(events.clone()) }
+    Watch { _store: watch_store(Arc::clone(agent), events.clone()), network: watch_network(events.clone()) }
 }
 
 fn watch_store(agent: Arc<Agent>, events: mpsc::Sender<Event>) -> Option<RecommendedWatcher> {

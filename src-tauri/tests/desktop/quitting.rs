@@ -45,7 +45,10 @@ fn who_quits_with_unsent_changes_is_asked_first_and_loses_none() {
 fn an_end_of_the_session_is_a_clean_end() {
     let till = Till::open();
     let mut app = till.start(&[]);
-    till.panel.item().says("Up to date");
+    let item = till.panel.item();
+    item.says("Up to date");
+    item.activate();
+    till.desktop.window("^Tillsync");
     till.pos().execute_batch("INSERT INTO sales VALUES (1, 100)").unwrap();
     assert_eq!(app.stop(), 0);
     assert_eq!(till.shop.hub.number("SELECT count(*) FROM change_log WHERE entity_type = 'sales'"), 1, "it was sent at the end");
