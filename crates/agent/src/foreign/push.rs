@@ -21,8 +21,11 @@ use crate::push::is_blocked;
 use crate::remote::{Answer, Outgoing, PushReply};
 use crate::state::told;
 
-/// A change that is alone in the outbox has nobody to show that the server is well; so often it is tried before it is parked.
+/// A change that is alone in the outbox has nobody to show that the server is well; it is tried so often before it is parked, …
 const LONELY_TRIES: u32 = 5;
+
+/// … and for so long: a server whose push is out of order may well answer everything else meanwhile.
+const LONELY_MS: i64 = 3_600_000;
 
 /// One push under way.
 pub(super) struct Step<'a> {
@@ -288,11 +291,8 @@ impl Agent {
             let taken_ms = *foreign.taken_ms.lock().unwrap_or_else(PoisonError::into_inner);
             let has_taken = parcel.told.tried_ms.zip(taken_ms).is_some_and(|(tried, taken)| taken > tried);
             let tries = parcel.told.tries + 1;
-            if is_said
-                || step.is_well
-                || has_taken
-                || (is_lonely && tries >= LONELY_TRIES && self.is_foreign_well(foreign, device_id).await?)
-            {
+            let long = parcel.told.tried_ms.is_some_and(|tried| now_ms() - tried >= LONELY_MS) && tries >= LONELY_TRIES;
+            if is_said || step.is_well || has_taken || (is_lonely && long && self.is_foreign_well(foreign, device_id).await?) {
                 step.refuse(&parcel, &why);
                 continue;
             }
