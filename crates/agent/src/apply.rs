@@ -53,7 +53,7 @@ pub(crate) enum Unseen {
     /// None: triggers see everything.
     None,
     /// Any but those that were deleted elsewhere and never seen here: triggers were missing for a while, and a scan is due.
-    Known,
+    NotDeleted,
     /// Any: there are no triggers.
     All,
 }
@@ -311,7 +311,7 @@ impl Agent {
         let scan_due = state_marks::get(self.state().conn(), state_marks::SCAN_DUE)?.unwrap_or(false);
         Ok(match self.config.capture {
             _ if self.is_restoring()? => Unseen::None,
-            _ if scan_due => Unseen::Known,
+            _ if scan_due => Unseen::NotDeleted,
             Capture::Scan => Unseen::All,
             Capture::Triggers => Unseen::None,
         })

@@ -72,7 +72,7 @@ impl Slice<'_> {
         let entity = self.store.entity(&table.name);
         let kept = shadow::get(desk.identity.state(), entity.number, &arriving.change.key)?;
         // A backup may hold rows that were deleted since and forgotten here as well.
-        if kept.is_none() && row.is_none() && self.unseen == Unseen::Known {
+        if kept.is_none() && row.is_none() && self.unseen == Unseen::NotDeleted {
             return Ok(false);
         }
         let Some(here) = rows::read(desk.conn, table, values)?.pop() else {

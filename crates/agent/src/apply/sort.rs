@@ -1,6 +1,5 @@
 //! What can be done about the rows of a page, before the store is opened.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 
 use rusqlite::Connection;
@@ -32,7 +31,7 @@ struct Intake<'a> {
     is_any_waiting: bool,
     is_any_to_go_again: bool,
     /// Whether the first full sync of a table is over.
-    tables_sent: RefCell<HashMap<String, bool>>,
+    tables_sent: HashMap<String, bool>,
 }
 
 impl<'a> Intake<'a> {
@@ -42,12 +41,12 @@ impl<'a> Intake<'a> {
             is_any_unsent: outbox::is_any_unsent(conn)?,
             is_any_waiting: !inbox::is_empty(conn)?,
             is_any_to_go_again: again::is_any(conn)?,
-            tables_sent: RefCell::default(),
+            tables_sent: HashMap::new(),
         })
     }
 
     /// The row as it stands here, and whether the server knows every row of ours with such keys.
-    fn local_row(&self, entity: i64, change: &Incoming) -> Result<(LocalRow, bool), AgentError> {
+    fn local_row(&mut self, entity: i64, change: &Incoming) -> Result<(LocalRow, bool), AgentError> {
         let Incoming { entity: table, key, .. } = change;
         let kept = shadow::get(self.conn, entity, key)?;
         let in_outbox = self.is_any_unsent && outbox::has_unsent(self.conn, table, key)?;
@@ -59,12 +58,12 @@ impl<'a> Intake<'a> {
         Ok((LocalRow::new(kept.as_ref(), in_outbox || goes_again, table_sent, waiting), table_sent))
     }
 
-    fn is_sent(&self, table: &str) -> Result<bool, AgentError> {
-        if let Some(sent) = self.tables_sent.borrow().get(table) {
+    fn is_sent(&mut self, table: &str) -> Result<bool, AgentError> {
+        if let Some(sent) = self.tables_sent.get(table) {
             return Ok(*sent);
         }
         let sent = upload::is_finished(self.conn, table)?;
-        self.tables_sent.borrow_mut().insert(table.to_owned(), sent);
+        self.tables_sent.insert(table.to_owned(), sent);
         Ok(sent)
     }
 }
@@ -75,7 +74,7 @@ impl Agent {
         let mut state = self.state();
         // One transaction: alone, every look would take and give back SQLite's locks.
         let tx = state.write()?;
-        let desk = Intake::new(&tx)?;
+        let mut intake = Intake::new(&tx)?;
         let mut sorted = Sorted { arriving: Vec::with_capacity(changes.len()), held: Vec::new(), unknown: Vec::new() };
         for change in changes {
             let (Some(entity), Some(table)) = (store.entities.get(&change.entity), store.schema.table(&change.entity)) else {
@@ -86,7 +85,7 @@ impl Agent {
                 inbox::release(&tx, &change.entity, &change.key, change.id)?;
                 continue;
             }
-            let (local, table_sent) = desk.local_row(entity.number, &change)?;
+            let (local, table_sent) = intake.local_row(entity.number, &change)?;
             let arrival = meet(change.id, local);
             if arrival == Arrival::Pass {
                 inbox::release(&tx, &change.entity, &change.key, change.id)?;

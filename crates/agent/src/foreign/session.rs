@@ -15,6 +15,7 @@ use crate::agent::Agent;
 use crate::clock::{Heard, now_ms};
 use crate::credentials::Key;
 use crate::enrol::platform;
+use crate::remote::http::excerpt;
 use crate::remote::transport::{NoAnswer, Request, Response};
 
 /// A server that limits the rate and does not say for how long is left alone this long, and twice as long each time: some count refused calls.
@@ -25,9 +26,6 @@ const QUIET_MS_MAX: i64 = 900_000;
 
 /// A clock that is off from a server's date by more is wrong.
 const DATE_MS_OFF_MIN: u64 = 2_000;
-
-/// As much of a foreign answer as people are shown.
-const EXCERPT_CHARS: usize = 80;
 
 /// Why there is nothing to decode.
 #[derive(Clone, Debug, PartialEq)]
@@ -194,12 +192,6 @@ impl Foreign {
             _ => trouble(Trouble::NotTheServer(why)),
         }
     }
-}
-
-fn excerpt(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let short: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(EXCERPT_CHARS).collect();
-    if short.is_empty() { "an empty answer".to_owned() } else { format!("the answer \"{short}\"") }
 }
 
 #[cfg(test)]

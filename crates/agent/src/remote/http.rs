@@ -63,7 +63,8 @@ pub fn is_expired_key(response: &Response) -> bool {
     response.status == 401 && code().as_deref() == Some("key_expired")
 }
 
-fn excerpt(body: &[u8]) -> String {
+/// The beginning of an answer that is not understood.
+pub(crate) fn excerpt(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let short: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(EXCERPT_CHARS).collect();
     if short.is_empty() { "an empty answer".to_owned() } else { format!("the answer \"{short}\"") }
